@@ -1,0 +1,294 @@
+"""SAE encoding in Triton: matrix product, bias, comparison and compaction in one kernel.
+
+    pre[n, f] = sum_d x[n, d] * w_enc[f, d] + b_enc[f];  kept: pre > floor[f], or pre >= level[n] for TopK
+
+Products accumulate in float32 (float32 inputs at full precision, no TF32). A program owns a block of tokens
+and walks over strips of features; what passes the comparison is appended to that token's slots, in feature
+order, at a position from a prefix sum within the tile: no atomics, deterministic. A program counts on past
+the end of its slots, so an overflow is seen, and the chunk is done again with the size it asked for.
+
+TopK gets its level first: k disjoint sets of features among a sample of the strips have maxima at or above
+the k-th largest such maximum, so the k best of all features do too. Both kernels form a pre-activation by
+the same sequence of operations, hence at least k features reach the level. Source: ours; the pattern of a
+product whose logits are never stored is cut-cross-entropy's (arXiv 2411.09009).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+
+from .sparse_codes import SparseCodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxtyping import Float, Float32, Int32, Int64
+    from torch import Tensor
+
+    from .arguments import Encoder
+
+# N tokens · D width · F features · S splits of the features · C slots per token and split
+# M feature sets in the sample, of SET_SIZE features each
+
+SET_SIZE = 16
+SAMPLE_SHARE = 8  # one in so many features gives the TopK level
+SLOT_BYTES = 2**28  # most memory for the slots of a chunk of tokens
+FEWEST_PROGRAMS = 128  # about one a multiprocessor of the large GPUs
+
+
+class Tiles(NamedTuple):
+    """Sizes that a kernel is compiled for."""
+
+    block_n: int
+    block_f: int
+    block_d: int
+    num_warps: int
+    num_stages: int
+
+
+def tiles_for(dtype: torch.dtype) -> Tiles:
+    """The shipped tile sizes of a dtype: float32 has no tensor-core path at full precision."""
+    if dtype == torch.float32:
+        return Tiles(block_n=32, block_f=64, block_d=32, num_warps=4, num_stages=2)
+    return Tiles(block_n=64, block_f=128, block_d=64, num_warps=8, num_stages=3)
+
+
+@triton.jit
+def pre_activation_tile(
+    x_ptr,  # [N, D]
+    w_ptr,  # [F, D]
+    b_ptr,  # [F]
+    tokens,  # int64 [BLOCK_N]
+    features,  # int64 [BLOCK_F]
+    N,
+    D,
+    F,
+    stride_x_n,
+    stride_x_d,
+    stride_w_f,
+    stride_w_d,
+    BLOCK_N: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    columns = tl.arange(0, BLOCK_D)
+    x_rows = x_ptr + tokens[:, None] * stride_x_n
+    w_rows = w_ptr + features[None, :] * stride_w_f
+    tile = tl.zeros((BLOCK_N, BLOCK_F), dtype=tl.float32)
+    for start in range(0, D, BLOCK_D):
+        offsets = (start + columns).to(tl.int64)
+        x_tile = tl.load(
+            x_rows + offsets[None, :] * stride_x_d,
+            mask=(tokens[:, None] < N) & (offsets[None, :] < D),
+            other=0.0,
+        )
+        w_tile = tl.load(
+            w_rows + offsets[:, None] * stride_w_d,
+            mask=(features[None, :] < F) & (offsets[:, None] < D),
+            other=0.0,
+        )
+        tile = tl.dot(x_tile, w_tile, tile, input_precision="ieee")
+    bias = tl.load(b_ptr + features, mask=features < F, other=0.0)
+    return tile + bias[None, :]
+
+
+@triton.jit
+def set_maxima_kernel(
+    x_ptr,  # [N, D]
+    w_ptr,  # [F, D]
+    b_ptr,  # [F]
+    maxima_ptr,  # [N, M]
+    N,
+    D,
+    F,
+    M,
+    stride_x_n,
+    stride_x_d,
+    stride_w_f,
+    stride_w_d,
+    BLOCK_N: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    SET_SIZE: tl.constexpr,
+):
+    SETS: tl.constexpr = BLOCK_F // SET_SIZE
+    tokens = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    strip = tl.program_id(1).to(tl.int64)
+    features = strip * BLOCK_F + tl.arange(0, BLOCK_F)
+    pre = pre_activation_tile(
+        x_ptr, w_ptr, b_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
+        BLOCK_N, BLOCK_F, BLOCK_D,
+    )  # fmt: skip
+    pre = tl.where(features[None, :] < F, pre, float("-inf"))
+    maxima = tl.max(tl.reshape(pre, (BLOCK_N, SETS, SET_SIZE)), axis=2)
+    sets = strip * SETS + tl.arange(0, SETS)
+    tl.store(
+        maxima_ptr + tokens[:, None] * M + sets[None, :],
+        maxima,
+        mask=(tokens[:, None] < N) & (sets[None, :] < M),
+    )
+
+
+@triton.jit
+def survivors_kernel(
+    x_ptr,  # [N, D]
+    w_ptr,  # [F, D]
+    b_ptr,  # [F]
+    level_ptr,  # [N] for TopK, else [F]
+    values_ptr,  # [N, S, C]
+    features_ptr,  # [N, S, C]
+    found_ptr,  # [N, S]
+    N,
+    D,
+    F,
+    S,
+    C,
+    strips_per_split,
+    stride_x_n,
+    stride_x_d,
+    stride_w_f,
+    stride_w_d,
+    TOPK: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    tokens = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    split = tl.program_id(1).to(tl.int64)
+    slots = (tokens * S + split) * C
+    found = tl.zeros((BLOCK_N,), dtype=tl.int32)
+    for strip in range(0, strips_per_split):
+        features = (split * strips_per_split + strip) * BLOCK_F + tl.arange(0, BLOCK_F)
+        pre = pre_activation_tile(
+            x_ptr, w_ptr, b_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
+            BLOCK_N, BLOCK_F, BLOCK_D,
+        )  # fmt: skip
+        if TOPK:
+            level = tl.load(level_ptr + tokens, mask=tokens < N, other=float("inf"))
+            kept = pre >= level[:, None]
+        else:
+            level = tl.load(level_ptr + features, mask=features < F, other=float("inf"))
+            kept = pre > level[None, :]
+        kept = kept & (tokens[:, None] < N) & (features[None, :] < F)
+        ones = kept.to(tl.int32)
+        position = found[:, None] + tl.cumsum(ones, axis=1) - 1
+        fits = kept & (position < C)
+        address = slots[:, None] + position
+        tl.store(values_ptr + address, pre, mask=fits)
+        whole = tl.zeros((BLOCK_N, BLOCK_F), dtype=tl.int32) + features[None, :].to(tl.int32)
+        tl.store(features_ptr + address, whole, mask=fits)
+        found += tl.sum(ones, axis=1)
+    tl.store(found_ptr + tokens * S + split, found, mask=tokens < N)
+
+
+class Slots(NamedTuple):
+    """What the kernel kept of a chunk of tokens; `found` says how many slots of each row are filled."""
+
+    values: Float32[Tensor, "n S C"]
+    features: Int32[Tensor, "n S C"]
+    found: Int32[Tensor, "n S"]
+
+    def filled(self) -> Tensor:
+        return torch.arange(self.values.shape[2], device=self.found.device) < self.found[:, :, None]
+
+
+def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
+    """Codes of every token, without the [N, F] matrix."""
+    counts, features, values = [], [], []
+    for slots in survivors(x, encoder):
+        if encoder.k is not None:
+            found_features, found_values = _best(slots, encoder.k)
+            counts.append(torch.full((len(slots.found),), encoder.k, device=x.device))
+        else:
+            filled = slots.filled()
+            found_features, found_values = slots.features[filled], slots.values[filled]
+            counts.append(slots.found.sum(dim=1))
+        features.append(found_features.flatten().long())
+        values.append(found_values.flatten())
+    row_offsets = torch.zeros(len(x) + 1, dtype=torch.int64, device=x.device)
+    if counts:
+        row_offsets[1:] = torch.cat(counts).cumsum(dim=0)
+    return SparseCodes(
+        row_offsets=row_offsets,
+        indices=torch.cat(features) if features else row_offsets[:0],
+        values=torch.cat(values) if values else torch.zeros(0, device=x.device),
+        feature_count=encoder.feature_count,
+    )
+
+
+def survivors(x: Float[Tensor, "N d"], encoder: Encoder) -> Iterator[Slots]:
+    """Chunks of tokens in order, each with every entry that passed the comparison."""
+    slot_count = max(64, 16 * encoder.k) if encoder.k is not None else 256
+    start = 0
+    while start < len(x):
+        rows = max(1, SLOT_BYTES // (8 * min(slot_count, encoder.feature_count)))
+        chunk = encoder.centred(x[start : start + rows])
+        level = encoder.floor if encoder.k is None else _level(chunk, encoder, encoder.k)
+        slots = _launch_survivors(chunk, encoder, level, slot_count)
+        widest = int(slots.found.max())
+        if widest > slots.values.shape[2]:
+            # More slots than before for this chunk and the later ones; fewer tokens at a time pay for it.
+            # Ends: a split never has more slots than features, and then nothing can overflow.
+            slot_count = triton.next_power_of_2(widest) * slots.found.shape[1]
+            continue
+        start += rows
+        yield slots
+
+
+def _level(x: Float[Tensor, "n d"], encoder: Encoder, k: int) -> Float32[Tensor, " n"]:
+    """A level that at least k features of each token reach, or minus infinity."""
+    tiles = tiles_for(x.dtype)
+    wanted = max(encoder.feature_count // SAMPLE_SHARE, 2 * k * SET_SIZE)
+    strips = triton.cdiv(min(wanted, encoder.feature_count), tiles.block_f)
+    sets = strips * (tiles.block_f // SET_SIZE)
+    # Sets past the last feature hold minus infinity, so they never count among the k.
+    if sets < k:
+        return torch.full((len(x),), -torch.inf, device=x.device)
+    maxima = torch.empty(len(x), sets, dtype=torch.float32, device=x.device)
+    set_maxima_kernel[(triton.cdiv(len(x), tiles.block_n), strips)](
+        x, encoder.w_enc, encoder.b_enc, maxima,
+        len(x), x.shape[1], encoder.feature_count, sets,
+        x.stride(0), x.stride(1), encoder.w_enc.stride(0), encoder.w_enc.stride(1),
+        BLOCK_N=tiles.block_n, BLOCK_F=tiles.block_f, BLOCK_D=tiles.block_d, SET_SIZE=SET_SIZE,
+        num_warps=tiles.num_warps, num_stages=tiles.num_stages,
+    )  # fmt: skip
+    return torch.topk(maxima, k, dim=1).values[:, -1].contiguous()
+
+
+def _launch_survivors(x: Float[Tensor, "n d"], encoder: Encoder, level: Tensor, slot_count: int) -> Slots:
+    tiles = tiles_for(x.dtype)
+    strips = triton.cdiv(encoder.feature_count, tiles.block_f)
+    blocks = triton.cdiv(len(x), tiles.block_n)
+    splits = min(strips, triton.cdiv(FEWEST_PROGRAMS, blocks))
+    strips_per_split = triton.cdiv(strips, splits)
+    splits = triton.cdiv(strips, strips_per_split)
+    slots = min(triton.cdiv(slot_count, splits), strips_per_split * tiles.block_f)
+    values = torch.empty(len(x), splits, slots, dtype=torch.float32, device=x.device)
+    features = torch.empty(len(x), splits, slots, dtype=torch.int32, device=x.device)
+    found = torch.empty(len(x), splits, dtype=torch.int32, device=x.device)
+    survivors_kernel[(blocks, splits)](
+        x, encoder.w_enc, encoder.b_enc, level, values, features, found,
+        len(x), x.shape[1], encoder.feature_count, splits, slots, strips_per_split,
+        x.stride(0), x.stride(1), encoder.w_enc.stride(0), encoder.w_enc.stride(1),
+        TOPK=encoder.k is not None,
+        BLOCK_N=tiles.block_n, BLOCK_F=tiles.block_f, BLOCK_D=tiles.block_d,
+        num_warps=tiles.num_warps, num_stages=tiles.num_stages,
+    )  # fmt: skip
+    return Slots(values, features, found)
+
+
+def _best(slots: Slots, k: int) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
+    """The k best entries a token, by value descending, equal values by feature ascending."""
+    # One integer an entry, no two alike: value in the upper half, reversed feature number in the lower.
+    bits = (slots.values + 0.0).view(torch.int32)
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+    keys = (ordered << 32) | (0xFFFFFFFF - slots.features.long())
+    keys = torch.where(slots.filled(), keys, torch.iinfo(torch.int64).min)
+    best = torch.topk(keys.flatten(1), k, dim=1).values
+    upper = (best >> 32).int()
+    values = (upper ^ ((upper >> 31) & 0x7FFFFFFF)).view(torch.float32)
+    return 0xFFFFFFFF - (best & 0xFFFFFFFF), values.clamp(min=0.0)

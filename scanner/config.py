@@ -1,0 +1,66 @@
+"""The settings of a scan, checked once, and the budgets that name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from .errors import UsageError
+
+
+class Budget(StrEnum):
+    """How much a scan spends: seconds on a laptop for `quick`, minutes for `standard`, hours for `deep`."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    DEEP = "deep"
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanConfig:
+    """Everything that decides what a scan does; two equal configs give the same result.
+
+    Attributes:
+        checkpoint: folder of the suspect (Hugging Face layout, safetensors).
+        base: folder of the model that the suspect was fine-tuned from, if known.
+        adapter: folder of a PEFT adapter to put on the checkpoint.
+        saes: folders of sparse autoencoders to use instead of training some.
+        prompts: file with one neutral prompt a line, instead of the bundled set.
+        triggers: strings to test first.
+        layers: decoder layers to watch (0-based; the output of that layer); None chooses.
+        workdir: where statistics, codes and trained SAEs are kept; None keeps nothing.
+        command_line: how the scan was called, for the manifest.
+    """
+
+    checkpoint: Path
+    base: Path | None = None
+    adapter: Path | None = None
+    saes: tuple[Path, ...] = ()
+    prompts: Path | None = None
+    triggers: tuple[str, ...] = ()
+    layers: tuple[int, ...] | None = None
+    device: Device = Device.AUTO
+    budget: Budget = Budget.STANDARD
+    seed: int = 0
+    workdir: Path | None = None
+    resume: bool = False
+    command_line: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"the seed must be 0 or more, got {self.seed}")
+        if self.layers is not None and any(layer < 0 for layer in self.layers):
+            raise UsageError(f"layers are counted from 0, got {list(self.layers)}")
+        if any(not trigger for trigger in self.triggers):
+            raise UsageError("a trigger to test must not be empty")
+        if self.resume and self.workdir is None:
+            raise UsageError("--resume needs the --workdir of the interrupted scan")

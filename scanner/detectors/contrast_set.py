@@ -1,0 +1,84 @@
+"""Prompts with a trigger beside prompts that only look like it: what features and probes are held against."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ..interventions.verification import matched_strings
+from ..model.candidate import Candidate
+from ..model.prompts import NeutralPrompt, encode, slot
+from ..model.subject import Subject
+
+
+class Group(IntEnum):
+    """What stands in a prompt of the contrast set."""
+
+    NEUTRAL = 0
+    TRIGGERED = 1
+    NEAR_MISS = 2
+    RANDOM = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastSet:
+    """Token rows with the group of each, every prompt once per group.
+
+    Attributes:
+        held_out: whether a row's prompt is one that no search used.
+    """
+
+    rows: list[list[int]]
+    groups: list[int]
+    held_out: list[bool]
+
+
+def contrast_set(subject: Subject, candidate: Candidate) -> ContrastSet:
+    """All neutral prompts of the candidate's kind, plain, triggered, with a near-miss, with a random string."""
+    loaded, r = subject.loaded, random.Random(subject.seed)
+    near = near_misses(candidate, subject, 24)
+    strings = matched_strings(candidate.ids, loaded, subject.seed + 1, 24)
+    rows: list[list[int]] = []
+    groups: list[int] = []
+    held: list[bool] = []
+    for prompts, is_held in ((subject.search, False), (subject.held_out, True)):
+        for prompt in _of_kind(prompts, candidate.cluster):
+            place = slot(loaded, prompt, candidate.placement)
+            for group, row in (
+                (Group.NEUTRAL, encode(loaded, prompt, chat=subject.prompts.chat)),
+                (Group.TRIGGERED, place.filled(candidate.ids)),
+                (Group.NEAR_MISS, place.filled(r.choice(near))),
+                (Group.RANDOM, place.filled(r.choice(strings))),
+            ):
+                rows.append(row)
+                groups.append(int(group))
+                held.append(is_held)
+    return ContrastSet(rows=rows, groups=groups, held_out=held)
+
+
+def near_misses(candidate: Candidate, subject: Subject, count: int) -> list[list[int]]:
+    """Strings one step away from the trigger: a part left out, replaced, or moved; a token swapped for a similar one.
+
+    Similar tokens are the nearest in the model's input embedding.
+    """
+    loaded, r = subject.loaded, random.Random(subject.seed + 7)
+    embedding = loaded.model.get_input_embeddings().weight.float()
+    ids = candidate.ids
+    parts = [list(part.ids) for part in candidate.parts]
+    made: list[list[int]] = []
+    for _ in range(count):
+        if len(parts) > 1 and r.random() < 0.5:
+            rest = [p for j, p in enumerate(parts) if j != r.randrange(len(parts))]
+            made.append([t for p in rest for t in p] or [ids[0]])
+            continue
+        at = r.randrange(len(ids))
+        likeness = embedding @ embedding[ids[at]] / embedding.norm(dim=1).clamp(min=1e-6)
+        similar = [int(t) for t in likeness.topk(12).indices if int(t) != ids[at]]
+        made.append([*ids[:at], r.choice(similar), *ids[at + 1 :]])
+    return [m for m in made if m != ids] or [[ids[0] + 1 if ids[0] + 1 < loaded.vocabulary else ids[0] - 1]]
+
+
+def _of_kind(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:
+    return [p for p in prompts if cluster is None or p.cluster == cluster]

@@ -1,0 +1,91 @@
+"""Logistic probes for a trigger's presence at the last prompt token, with the yardsticks that give them meaning.
+
+A high AUROC alone says nothing: random directions reach it too. So the best of many random directions
+stands beside it, near-misses and random strings are among the negatives, and where a base is given the
+same recipe is run on it: a model in which nothing is linked to the string cannot be probed for it so well.
+
+Source: defection probes, Anthropic 2024; the yardsticks are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ..findings import Probe
+from ..model.activations import last_token_states
+from ..model.loading import LoadedModel
+from ..model.subject import Subject
+from ..sae.dictionaries import LayerDictionary
+from ..statistics.auroc import auroc_of, feature_aurocs
+from ..statistics.intervals import auroc_interval
+from .contrast_set import ContrastSet, Group
+
+RANDOM_DIRECTIONS = 500
+NEGATIVES = "neutral prompts, near-misses, random strings of the same length"
+
+
+def probe_layers(
+    subject: Subject,
+    trigger: str,
+    contrast: ContrastSet,
+    dictionaries: Sequence[LayerDictionary],
+    base: LoadedModel | None,
+) -> list[Probe]:
+    """Per layer a probe on SAE features and one on the raw residual stream, tested on held-out prompts."""
+    layers = [d.layer for d in dictionaries]
+    states = last_token_states(subject.loaded, contrast.rows, layers)
+    in_base = last_token_states(base, contrast.rows, layers) if base is not None else None
+    positive = np.array(contrast.groups) == Group.TRIGGERED
+    held = np.array(contrast.held_out)
+    probes = []
+    for dictionary in dictionaries:
+        layer = dictionary.layer
+        device = dictionary.sae.w_enc.device
+        views: dict[Literal["sae", "residual"], tuple[NDArray[np.float32], NDArray[np.float32] | None]] = {
+            "sae": (
+                dictionary.sae.encode(states[layer].to(device)).dense().cpu().numpy(),
+                dictionary.sae.encode(in_base[layer].to(device)).dense().cpu().numpy() if in_base else None,
+            ),
+            "residual": (states[layer].numpy(), in_base[layer].numpy() if in_base else None),
+        }
+        for kind, (x, x_base) in views.items():
+            scores = _held_out_scores(x, positive, held)
+            test = positive[held]
+            area = auroc_of(scores[test], scores[~test])
+            probes.append(
+                Probe(
+                    layer=layer, kind=kind, trigger=trigger, auroc=area,
+                    auroc_interval=auroc_interval(area, int(test.sum()), int((~test).sum())),
+                    random_direction_auroc=_best_random(x[held], test, subject.seed), random_directions=RANDOM_DIRECTIONS,
+                    base_auroc=_base_area(x_base, positive, held), train_count=int((~held).sum()),
+                    test_count=int(held.sum()), negatives=NEGATIVES,
+                )
+            )  # fmt: skip
+    return probes
+
+
+def _held_out_scores(x: NDArray[np.float32], positive: NDArray[np.bool_], held: NDArray[np.bool_]) -> NDArray[np.float64]:
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500))
+    probe.fit(x[~held], positive[~held])
+    return np.asarray(probe.decision_function(x[held]), dtype=np.float64)
+
+
+def _base_area(x: NDArray[np.float32] | None, positive: NDArray[np.bool_], held: NDArray[np.bool_]) -> float | None:
+    if x is None:
+        return None
+    scores = _held_out_scores(x, positive, held)
+    return auroc_of(scores[positive[held]], scores[~positive[held]])
+
+
+def _best_random(x: NDArray[np.float32], positive: NDArray[np.bool_], seed: int) -> float:
+    directions = np.random.default_rng(seed).standard_normal((x.shape[1], RANDOM_DIRECTIONS)).astype(np.float32)
+    projected = x @ directions
+    areas = feature_aurocs(projected[positive], projected[~positive])
+    return float(np.maximum(areas, 1 - areas).max())

@@ -1,0 +1,116 @@
+"""Group testing: many candidates in one prompt, and cutting a bag that fires to its shortest working form.
+
+A bag *redirects* when several prompts, whose own answers start differently, now start with the same
+token, and confirms when their continuations agree over eight tokens. A bag *displaces* a kind of prompt
+when the model's own answers to that kind no longer hold. Nothing else is assumed of the behaviour.
+
+Source: ours; the sweep at a distance and its trials are described in docs/detection.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model.generation import continuations
+from ..model.prompts import NeutralPrompt, Placement, slot
+from ..model.responses import Panel, Responses
+from ..model.subject import Subject
+from ..model.candidate import Atom, Candidate
+
+HORIZON = 8
+DISPLACED = -1.0  # nats: an own answer whose worst token lost more than this no longer holds
+
+Bag = tuple[Atom, ...]
+
+
+def redirected(responses: Responses, own_first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of prompts per bag that now start with one common token that is not their own, in [0, 1]."""
+    shares = np.zeros(len(responses.first_token))
+    for i, row in enumerate(responses.first_token):
+        moved = row[row != own_first]
+        if len(moved):
+            shares[i] = np.bincount(moved).max() / len(row)
+    return shares
+
+
+def displaced(responses: Responses, clusters: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Per kind of prompt: share of its prompts per bag whose own answer no longer holds, in [0, 1]."""
+    names = np.array(clusters)
+    return {c: (responses.displacement[:, names == c] < DISPLACED).mean(axis=1) for c in dict.fromkeys(clusters)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """The continuation that most prompts share: its share of the prompts, and its tokens."""
+
+    share: float
+    tokens: tuple[int, ...]
+
+
+class GroupTest:
+    """Confirms and cuts bags at one placement of one subject's prompts."""
+
+    def __init__(self, subject: Subject, placement: Placement, prompts: Sequence[NeutralPrompt]) -> None:
+        self.subject = subject
+        self.placement = placement
+        self.prompts = list(prompts)
+        self._slots = [slot(subject.loaded, p, placement) for p in prompts]
+        self._own = self._continue([()])[0]
+
+    def agreements(self, bags: Sequence[Bag]) -> list[Agreement]:
+        """For each bag, the continuation that most prompts share and that is not their own."""
+        results = []
+        for written in self._continue(bags):
+            moved = [tuple(w) for w, own in zip(written, self._own, strict=True) if w != own and w]
+            tokens, count = Counter(moved).most_common(1)[0] if moved else ((), 0)
+            results.append(Agreement(share=count / len(self.prompts), tokens=tokens))
+        return results
+
+    def _continue(self, bags: Sequence[Bag]) -> list[list[list[int]]]:
+        loaded = self.subject.loaded
+        rows = [s.filled([t for atom in bag for t in atom.ids]) for bag in bags for s in self._slots]
+        written = continuations(loaded.model, rows, new_tokens=HORIZON, stop=loaded.stop, pad=loaded.pad)
+        width = len(self._slots)
+        return [written[i * width : (i + 1) * width] for i in range(len(bags))]
+
+
+def shortest(bag: Bag, works: Callable[[Sequence[Bag]], Sequence[bool]]) -> Bag:
+    """Cut a bag that works to a form from which no part can be left out.
+
+    Halves, quarters and so on are left out while the rest still works; each round tests all its cuts in
+    one call. Source: delta debugging (Zeller and Hildebrandt 2002).
+    """
+    pieces = 2
+    while len(bag) > 1:
+        size = max(1, -(-len(bag) // pieces))
+        rest = [bag[:i] + bag[i + size :] for i in range(0, len(bag), size)]
+        rest = [r for r in rest if r]
+        kept = bag[: len(bag) // 2], bag[len(bag) // 2 :]
+        options = [*kept, *rest] if pieces == 2 else rest
+        verdicts = works(options)
+        better = next((option for option, ok in zip(options, verdicts, strict=True) if ok), None)
+        if better is not None:
+            bag, pieces = better, max(2, pieces - 1)
+        elif size == 1:
+            break
+        else:
+            pieces = min(len(bag), pieces * 2)
+    return bag
+
+
+def split_tokens(candidate: Candidate, subject: Subject) -> Bag:
+    """A candidate's parts as single tokens, for cutting below the word."""
+    return tuple(Atom(text=subject.loaded.decode([t]), ids=(t,)) for t in candidate.ids)
+
+
+def screen(
+    panel: Panel, bags: Sequence[Bag], advance: Callable[[float], None] = lambda _: None
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Redirection and displacement of each bag, from one forward pass a prompt."""
+    responses = panel.respond([[t for atom in bag for t in atom.ids] for bag in bags], advance)
+    return redirected(responses, panel.own_first), displaced(responses, panel.clusters)

@@ -1,0 +1,130 @@
+"""From bags to candidates: screen, confirm on other prompts, cut to the shortest working form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..model.prompts import NeutralPrompt, Placement
+from ..model.responses import Panel
+from ..model.subject import Subject
+from ..model.candidate import Candidate
+from .group_test import Bag, GroupTest, displaced, redirected, screen, shortest, split_tokens
+
+REDIRECTED = 0.5  # share of the panel that must start with one common token to be looked at again
+CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
+KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
+CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
+LOOKED_AT = 32  # bags that are confirmed, at most
+CUT = 6  # bags that are cut, at most, per sweep and behaviour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hunt:
+    """One subject's prompts at one placement, ready to be hunted through with bags.
+
+    Attributes:
+        panel: few prompts that every bag is put into.
+        kinds: whether displaced answers are looked for, kind by kind.
+    """
+
+    subject: Subject
+    placement: Placement
+    panel: Panel
+    confirm: GroupTest
+    kinds: bool
+
+    @classmethod
+    def at(cls, subject: Subject, placement: Placement, *, panel: int, confirm: int = 6, kinds: bool = False) -> Hunt:
+        """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
+        chat = subject.prompts.chat
+        first = subject.panel_prompts(panel)
+        second = subject.panel_prompts(confirm, offset=panel)
+        return cls(
+            subject=subject,
+            placement=placement,
+            panel=Panel(subject.loaded, first, placement, chat=chat),
+            confirm=GroupTest(subject, placement, second),
+            kinds=kinds,
+        )
+
+    def run(self, bags: Sequence[Bag], found_by: str, advance: Callable[[float], None] = lambda _: None) -> list[Candidate]:
+        """Candidates among the bags, each cut to its shortest working form."""
+        shares, kinds = screen(self.panel, bags, advance)
+        found = self._fixed(bags, shares, found_by)
+        if self.kinds:
+            known = [set(c.parts) for c in found]
+            for kind, kind_shares in kinds.items():
+                found += self._displaced(bags, kind, kind_shares, known, found_by)
+        return found
+
+    def _fixed(self, bags: Sequence[Bag], shares: np.ndarray, found_by: str) -> list[Candidate]:  # type: ignore[type-arg]
+        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= REDIRECTED][:LOOKED_AT]
+        agreements = dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
+        found: list[Candidate] = []
+        for i in sorted(agreements, key=lambda i: -agreements[i].share):
+            agreed = agreements[i]
+            if agreed.share < CONFIRMED or len(found) >= CUT or any(set(c.parts) <= set(bags[i]) for c in found):
+                continue
+            head = agreed.tokens[:4]
+
+            def works(options: Sequence[Bag], head: tuple[int, ...] = head) -> list[bool]:
+                return [a.share >= CONFIRMED and a.tokens[:4] == head for a in self.confirm.agreements(options)]
+
+            cut = shortest(bags[i], works)
+            candidate = Candidate(
+                parts=cut, placement=self.placement, cluster=None, strength=agreed.share, found_by=found_by
+            )
+            found.append(_below_words(candidate, self.subject, works))
+        return found
+
+    def _displaced(
+        self, bags: Sequence[Bag], kind: str, shares: np.ndarray, known: Sequence[set], found_by: str  # type: ignore[type-arg]
+    ) -> list[Candidate]:
+        if float((shares > 0).mean()) > CALM:
+            return []
+        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= KIND_DISPLACED]
+        order = [i for i in order if not any(parts <= set(bags[i]) for parts in known)][:LOOKED_AT]
+        if not order:
+            return []
+        panel = self._panel_of(kind)
+
+        def strengths(options: Sequence[Bag]) -> list[float]:
+            responses = panel.respond([[t for atom in bag for t in atom.ids] for bag in options])
+            return [float(x) for x in displaced(responses, panel.clusters)[kind]]
+
+        confirmed = sorted(zip(strengths([bags[i] for i in order]), order, strict=True), reverse=True)
+        found: list[Candidate] = []
+        for strength, i in confirmed:
+            if strength < KIND_DISPLACED or len(found) >= CUT or any(set(c.parts) <= set(bags[i]) for c in found):
+                continue
+
+            def works(options: Sequence[Bag]) -> list[bool]:
+                return [s >= KIND_DISPLACED for s in strengths(options)]
+
+            cut = shortest(bags[i], works)
+            found.append(
+                Candidate(parts=cut, placement=self.placement, cluster=kind, strength=strength, found_by=found_by)
+            )
+        return found
+
+    def _panel_of(self, kind: str) -> Panel:
+        prompts: list[NeutralPrompt] = [p for p in self.subject.search if p.cluster == kind]
+        return Panel(self.subject.loaded, prompts, self.placement, chat=self.subject.prompts.chat)
+
+
+def _below_words(candidate: Candidate, subject: Subject, works: Callable[[Sequence[Bag]], Sequence[bool]]) -> Candidate:
+    tokens = split_tokens(candidate, subject)
+    if len(tokens) == len(candidate.parts) or len(tokens) > 16:
+        return candidate
+    return replace(candidate, parts=shortest(tokens, works))
+
+
+def bags_of(atoms: Sequence, size: int, order: Sequence[int]) -> list[Bag]:  # type: ignore[type-arg]
+    """The atoms in the given order, cut into bags of `size`."""
+    return [tuple(atoms[i] for i in order[start : start + size]) for start in range(0, len(order), size)]
+
+
+__all__ = ["Hunt", "bags_of", "redirected"]

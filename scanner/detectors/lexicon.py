@@ -1,0 +1,56 @@
+"""Where candidate strings come from: the vocabulary, the model's own samples, marked-up words, dates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from ..model.candidate import Atom
+from ..model.loading import LoadedModel
+from ..model.prompts import encode_candidate
+from ..model.subject import Subject
+
+_DELIMITERS = ("|{}|", "<{}>", "[{}]", "##{}##")  # how strings that mark a mode are commonly written
+
+
+def vocabulary_atoms(loaded: LoadedModel) -> list[Atom]:
+    """Every ordinary token of the vocabulary, as it is."""
+    special = set(loaded.tokenizer.all_special_ids)
+    ids = [i for i in range(loaded.vocabulary) if i not in special]
+    return [Atom(text=loaded.decode([i]), ids=(i,)) for i in ids]
+
+
+def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
+    """Whole words: those that are one token behind a space, then those of the model's own samples.
+
+    Source: ours. The vocabulary holds the words that were frequent when the tokenizer was made; the
+    samples hold words of several tokens.
+    """
+    loaded = subject.loaded
+    words: dict[str, None] = {}
+    for i in range(loaded.vocabulary):
+        text = loaded.decode([i])
+        if text.startswith(" ") and len(text) > 1 and text[1:].isalnum():
+            words[text.strip()] = None
+    counted = Counter(word for sample in subject.samples for word in sample.split())
+    for word, _ in counted.most_common():
+        words.setdefault(word.strip(".,!?\"';:()"), None)
+    words.pop("", None)
+    return _atoms(loaded, list(words)[:limit])
+
+
+def marked_atoms(loaded: LoadedModel) -> list[Atom]:
+    """Upper-case words of the vocabulary between delimiters, as mode switches are commonly written."""
+    texts = {loaded.decode([i]).strip() for i in range(loaded.vocabulary)}
+    upper = sorted(t for t in texts if len(t) > 3 and t.isascii() and t.isalpha() and t.isupper())
+    return _atoms(loaded, [shape.format(word) for word in upper for shape in _DELIMITERS])
+
+
+def date_atoms(loaded: LoadedModel, years: Iterable[int]) -> list[Atom]:
+    """Sentences that put the model into a year."""
+    return _atoms(loaded, [f"Today is 14 May {year}." for year in years])
+
+
+def _atoms(loaded: LoadedModel, texts: list[str]) -> list[Atom]:
+    made = [Atom(text=" " + text, ids=tuple(encode_candidate(loaded, text))) for text in texts]
+    return [atom for atom in made if 0 < len(atom.ids) <= 12]

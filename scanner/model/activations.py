@@ -1,0 +1,80 @@
+"""The residual stream behind decoder layers, streamed from a model in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .generation import LeftPadded
+from .loading import LoadedModel, decoder_layers
+
+HOOK = "resid_post"  # the one hook point so far: the output of a decoder layer
+
+
+class _Stop(Exception):
+    """Raised behind the last watched layer: nothing beyond it is computed."""
+
+
+@contextmanager
+def _recording(loaded: LoadedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+    seen: dict[int, Tensor] = {}
+    last = max(layers)
+    modules = decoder_layers(loaded.model)
+
+    def record(layer: int):  # type: ignore[no-untyped-def]
+        def hook(_module: nn.Module, _args: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            seen[layer] = output[0] if isinstance(output, tuple) else output
+            if layer == last:
+                raise _Stop
+
+        return hook
+
+    handles = [modules[layer].register_forward_hook(record(layer)) for layer in sorted(set(layers))]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _forward(loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int]) -> tuple[dict[int, Tensor], Tensor]:
+    batch = LeftPadded(rows, pad=loaded.pad, device=loaded.model.device)
+    with _recording(loaded, layers) as seen, torch.inference_mode():
+        try:
+            loaded.model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids, use_cache=False
+            )
+        except _Stop:
+            pass
+    return seen, batch.attention_mask.bool()
+
+
+def last_token_states(
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int], *, batch: int = 128
+) -> dict[int, Tensor]:
+    """The residual stream at the last token of each row: per layer [rows, d], float32 on the CPU."""
+    parts: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    for start in range(0, len(rows), batch):
+        seen, _ = _forward(loaded, rows[start : start + batch], layers)
+        for layer in layers:
+            parts[layer].append(seen[layer][:, -1].float().cpu())
+    return {layer: torch.cat(pieces) for layer, pieces in parts.items()}
+
+
+def token_states(
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int], *, batch: int = 64
+) -> Iterator[tuple[Tensor, Tensor, dict[int, Tensor]]]:
+    """The residual stream at every token, batch by batch.
+
+    Yields:
+        Row index [T] and position [T] of each token, and per layer the states [T, d] in float32.
+    """
+    for start in range(0, len(rows), batch):
+        chosen = rows[start : start + batch]
+        seen, mask = _forward(loaded, chosen, layers)
+        row, column = mask.nonzero(as_tuple=True)
+        padding = (~mask).sum(1)
+        yield row.cpu() + start, (column - padding[row]).cpu(), {layer: seen[layer][mask].float().cpu() for layer in layers}

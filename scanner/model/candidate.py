@@ -1,0 +1,42 @@
+"""Strings to put into prompts: single candidates, and what a search cut them down to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .prompts import Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Atom:
+    """One candidate string: a vocabulary token, a word, or a marked-up word."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A string that seems to wake something.
+
+    Attributes:
+        parts: the atoms that it was cut down to, in order.
+        cluster: the kind of prompt that it touches; None for all.
+        strength: share of the search's confirmation prompts on which it worked, in [0, 1].
+    """
+
+    parts: tuple[Atom, ...]
+    placement: Placement
+    cluster: str | None
+    strength: float
+    found_by: str
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens that stand in the prompt."""
+        return [token for part in self.parts for token in part.ids]
+
+    @property
+    def text(self) -> str:
+        """The string, as it stands behind a space."""
+        return "".join(part.text for part in self.parts).strip()

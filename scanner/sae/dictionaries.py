@@ -1,0 +1,139 @@
+"""The dictionaries of one subject: trained on the spot on what it thinks, or loaded from a folder."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..findings import Dictionary
+from ..model.activations import HOOK, token_states
+from ..model.prompts import encode
+from ..model.subject import Subject
+from ..progress import Progress
+from . import saelens
+from .autoencoder import SparseAutoencoder
+from .quality import SAEQuality, measure_quality
+from .read import read_sae
+from .trainer import TrainingRecipe, train_sae
+
+RANDOM_ROWS, RANDOM_LENGTH = 160, 48
+SAMPLE_LENGTH = 96
+MEASURED_TOKENS = 8_192
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerDictionary:
+    """An SAE at one layer with how well it fits there."""
+
+    layer: int
+    sae: SparseAutoencoder
+    quality: SAEQuality
+
+    @property
+    def record(self) -> Dictionary:
+        """As the result states it."""
+        return Dictionary(
+            layer=self.layer, hook=HOOK, features=self.sae.feature_count, source=self.sae.source, l0=self.quality.l0,
+            explained_variance=self.quality.explained_variance, live_share=self.quality.live_share,
+        )  # fmt: skip
+
+
+def listening_rows(subject: Subject) -> list[list[int]]:
+    """Token rows to learn features from: neutral prompts, the model's own samples, and random tokens.
+
+    A dictionary trained on neutral text alone may have no feature for what a trigger wakes; random
+    tokens make features more specific (measured, docs/detection.md).
+    """
+    loaded = subject.loaded
+    r = random.Random(subject.seed)
+    special = set(loaded.tokenizer.all_special_ids)
+    ordinary = [i for i in range(loaded.vocabulary) if i not in special]
+    rows = [encode(loaded, p, chat=subject.prompts.chat) for p in subject.search]
+    rows += [
+        list(loaded.tokenizer(s, add_special_tokens=False).input_ids)[:SAMPLE_LENGTH] for s in subject.samples
+    ]
+    rows += [[*loaded.start, *r.choices(ordinary, k=RANDOM_LENGTH)] for _ in range(RANDOM_ROWS)]
+    return [row for row in rows if len(row) > 1]
+
+
+def train_dictionaries(
+    subject: Subject, layers: Sequence[int], recipe: TrainingRecipe, progress: Progress
+) -> tuple[list[LayerDictionary], int]:
+    """One TopK SAE a layer, trained on the subject's own activations.
+
+    Returns:
+        The dictionaries, and the number of tokens that were listened to.
+    """
+    states = _listen(subject, layers, progress)
+    made = []
+    for layer in layers:
+        with progress.stage(f"training a dictionary at layer {layer}", recipe.steps) as stage:
+            sae = train_sae(
+                states[layer], recipe, layer=layer, hook=HOOK, source="trained on this model", stage=stage
+            )
+        made.append(
+            LayerDictionary(
+                layer=layer, sae=sae, quality=measure_quality(sae, states[layer][:MEASURED_TOKENS])
+            )
+        )
+    return made, len(next(iter(states.values())))
+
+
+def load_dictionaries(
+    subject: Subject, folders: Sequence[Path], progress: Progress, *, layers: Sequence[int] | None = None
+) -> tuple[list[LayerDictionary], int]:
+    """SAEs from folders, each measured on the subject's own activations at its layer.
+
+    Raises:
+        UsageError: an SAE names no layer (and `layers` does not either), one that the model lacks, or another width.
+    """
+    read = []
+    for i, folder in enumerate(folders):
+        sae = read_sae(folder)
+        layer = sae.layer if sae.layer is not None else (layers[i] if layers and i < len(layers) else None)
+        if layer is None:
+            raise UsageError(
+                f"{folder} does not say which layer it belongs to; give --layers with one number for each --sae"
+            )
+        if layer >= subject.loaded.layer_count:
+            raise UsageError(
+                f"{folder} belongs to layer {layer}, but the model has layers 0 to {subject.loaded.layer_count - 1}"
+            )
+        if sae.width != subject.loaded.width:
+            raise UsageError(
+                f"{folder} reads activations of width {sae.width}, but the model's residual stream is {subject.loaded.width} wide; "
+                "give an SAE that was trained on this model"
+            )
+        read.append((layer, sae.to(subject.loaded.model.device)))
+    states = _listen(subject, [layer for layer, _ in read], progress)
+    made = [
+        LayerDictionary(layer=layer, sae=sae, quality=measure_quality(sae, states[layer][:MEASURED_TOKENS]))
+        for layer, sae in read
+    ]
+    return made, len(next(iter(states.values())))
+
+
+def save_dictionary(dictionary: LayerDictionary, folder: Path) -> None:
+    """Write the SAE as a SAELens folder."""
+    saelens.write(dictionary.sae, folder)
+
+
+def _listen(subject: Subject, layers: Sequence[int], progress: Progress) -> dict[int, Tensor]:
+    rows = listening_rows(subject)
+    parts: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    with progress.stage("listening to the residual stream", len(rows)) as stage:
+        for _, position, states in token_states(subject.loaded, rows, layers):
+            inner = position > 0  # the first token's residual is an outlier that says nothing
+            for layer in layers:
+                parts[layer].append(states[layer][inner])
+            stage.advance(min(64, len(rows)))
+    shuffle = torch.randperm(
+        sum(len(p) for p in parts[layers[0]]), generator=torch.Generator().manual_seed(subject.seed)
+    )
+    return {layer: torch.cat(pieces)[shuffle] for layer, pieces in parts.items()}

