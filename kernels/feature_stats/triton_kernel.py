@@ -41,7 +41,7 @@ def tiles_for(dtype: torch.dtype) -> Tiles:
     """The shipped tile sizes of a dtype: float32 has no tensor-core path at full precision."""
     if dtype == torch.float32:
         return Tiles(block_n=32, block_f=64, block_d=32, num_warps=4, num_stages=2)
-    return Tiles(block_n=64, block_f=128, block_d=64, num_warps=8, num_stages=3)
+    return Tiles(block_n=128, block_f=64, block_d=64, num_warps=8, num_stages=3)
 
 
 @triton.jit
@@ -133,7 +133,7 @@ def _fused(
     token_offset: int,
 ) -> FeatureStats:
     order = torch.sort(groups, stable=True).indices
-    sorted_x = encoder.centred(x[order])
+    sorted_x, operands = encoder_kernel.prepared(x[order], encoder)
     sizes = (groups[:, None] == torch.arange(group_count, device=x.device)).sum(dim=0)
     segments = _segments(sizes.tolist())
     bounds = torch.tensor([[first, end] for _, first, end in segments], device=x.device)
@@ -144,11 +144,11 @@ def _fused(
     square = torch.empty(shape, dtype=torch.float64, device=x.device)
     maximum = torch.empty(shape, dtype=torch.float32, device=x.device)
     row = torch.empty(shape, dtype=torch.int64, device=x.device)
-    tiles = tiles_for(x.dtype)
+    tiles = tiles_for(sorted_x.dtype)
     feature_stats_kernel[(triton.cdiv(encoder.feature_count, tiles.block_f), len(segments))](
-        sorted_x, encoder.w_enc, encoder.b_enc, encoder.floor, bounds, count, total, square, maximum, row,
+        sorted_x, operands.w_enc, encoder.b_enc, encoder.firing_floor, bounds, count, total, square, maximum, row,
         x.shape[1], encoder.feature_count,
-        sorted_x.stride(0), sorted_x.stride(1), encoder.w_enc.stride(0), encoder.w_enc.stride(1),
+        sorted_x.stride(0), sorted_x.stride(1), operands.w_enc.stride(0), operands.w_enc.stride(1),
         BLOCK_N=tiles.block_n, BLOCK_F=tiles.block_f, BLOCK_D=tiles.block_d,
         num_warps=tiles.num_warps, num_stages=tiles.num_stages,
     )  # fmt: skip

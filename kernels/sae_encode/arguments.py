@@ -48,6 +48,13 @@ class Encoder:
     def feature_count(self) -> int:
         return self.w_enc.shape[0]
 
+    @property
+    def firing_floor(self) -> Float32[Tensor, " F"]:
+        """The floor of an activation that has one."""
+        if self.floor is None:
+            raise ValueError("a floor belongs to relu and jumprelu, got topk")
+        return self.floor
+
     def centred(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Activations minus the centre, in the dtype of the activations."""
         return x if self.centre is None else (x.float() - self.centre).to(x.dtype)
@@ -100,7 +107,7 @@ def check_arguments(
     _check_magnitudes(x, w_enc, b_enc, centre)
     return Encoder(
         w_enc=w_enc.detach(),
-        b_enc=b_enc.detach().float(),
+        b_enc=b_enc.detach().float().contiguous(),
         floor=floor,
         k=k,
         centre=None if centre is None else centre.detach().float(),

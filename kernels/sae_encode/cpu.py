@@ -22,7 +22,7 @@ from .sparse_codes import SparseCodes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jaxtyping import Float, Float32, Int64
+    from jaxtyping import Float, Float32
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -92,9 +92,7 @@ def firing_strips(
 
     Rows count from the start of the block, features from 0.
     """
-    if encoder.floor is None:
-        raise ValueError("firing_strips needs an activation with a threshold, got topk; use top_blocks")
-    floor = encoder.floor.numpy()
+    floor = encoder.firing_floor.numpy()
     buffer = torch.empty(BLOCK_SIZE)
     mask = np.empty(BLOCK_SIZE, dtype=np.bool_)
     for strip in feature_strips(encoder.feature_count):
@@ -162,7 +160,7 @@ def _first_level(pre: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     sets = width // depth
     # Sets lie across the row, so that the maximum runs along contiguous memory; a remainder of features
     # stays out, which can only lower the level.
-    maxima = torch.from_numpy(pre[:, : sets * depth]).unflatten(1, (depth, sets)).amax(dim=1).numpy()
+    maxima = torch.from_numpy(pre[:, : sets * depth]).view(rows, depth, sets).amax(dim=1).numpy()
     return np.partition(maxima, sets - k, axis=1)[:, sets - k]
 
 

@@ -35,7 +35,7 @@ def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
             values=values.flatten(),
             feature_count=encoder.feature_count,
         )
-    firing = pre > encoder.floor
+    firing = pre > encoder.firing_floor
     row_offsets = torch.zeros(len(x) + 1, dtype=torch.int64, device=x.device)
     row_offsets[1:] = firing.sum(dim=1).cumsum(dim=0)
     return SparseCodes(

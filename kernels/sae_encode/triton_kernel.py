@@ -15,25 +15,26 @@ product whose logits are never stored is cut-cross-entropy's (arXiv 2411.09009).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
+from .ranking import best_entries
 from .sparse_codes import SparseCodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jaxtyping import Float, Float32, Int32, Int64
+    from jaxtyping import Float, Float32, Int32
     from torch import Tensor
 
     from .arguments import Encoder
 
 # N tokens · D width · F features · S splits of the features · C slots per token and split
 # M feature sets in the sample, of SET_SIZE features each
-
 SET_SIZE = 16
 SAMPLE_SHARE = 8  # one in so many features gives the TopK level
 SLOT_BYTES = 2**28  # most memory for the slots of a chunk of tokens
@@ -53,8 +54,8 @@ class Tiles(NamedTuple):
 def tiles_for(dtype: torch.dtype) -> Tiles:
     """The shipped tile sizes of a dtype: float32 has no tensor-core path at full precision."""
     if dtype == torch.float32:
-        return Tiles(block_n=32, block_f=64, block_d=32, num_warps=4, num_stages=2)
-    return Tiles(block_n=64, block_f=128, block_d=64, num_warps=8, num_stages=3)
+        return Tiles(block_n=32, block_f=64, block_d=16, num_warps=4, num_stages=2)
+    return Tiles(block_n=64, block_f=64, block_d=64, num_warps=8, num_stages=3)
 
 
 @triton.jit
@@ -161,7 +162,7 @@ def survivors_kernel(
     split = tl.program_id(1).to(tl.int64)
     slots = (tokens * S + split) * C
     found = tl.zeros((BLOCK_N,), dtype=tl.int32)
-    for strip in range(0, strips_per_split):
+    for strip in range(strips_per_split):
         features = (split * strips_per_split + strip) * BLOCK_F + tl.arange(0, BLOCK_F)
         pre = pre_activation_tile(
             x_ptr, w_ptr, b_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
@@ -201,7 +202,9 @@ def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
     counts, features, values = [], [], []
     for slots in survivors(x, encoder):
         if encoder.k is not None:
-            found_features, found_values = _best(slots, encoder.k)
+            found_features, found_values = best_entries(
+                slots.values, slots.features, slots.filled(), encoder.k
+            )
             counts.append(torch.full((len(slots.found),), encoder.k, device=x.device))
         else:
             filled = slots.filled()
@@ -223,30 +226,46 @@ def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
 def survivors(x: Float[Tensor, "N d"], encoder: Encoder) -> Iterator[Slots]:
     """Chunks of tokens in order, each with every entry that passed the comparison."""
     slot_count = max(64, 16 * encoder.k) if encoder.k is not None else 256
-    start = 0
+    start, sampled = 0, True
     while start < len(x):
         rows = max(1, SLOT_BYTES // (8 * min(slot_count, encoder.feature_count)))
-        chunk = encoder.centred(x[start : start + rows])
-        level = encoder.floor if encoder.k is None else _level(chunk, encoder, encoder.k)
-        slots = _launch_survivors(chunk, encoder, level, slot_count)
+        chunk, operands = prepared(x[start : start + rows], encoder)
+        level = encoder.firing_floor if encoder.k is None else _level(chunk, operands, encoder.k, sampled)
+        slots = _launch_survivors(chunk, operands, level, slot_count)
+        if encoder.k is not None and int(slots.found.sum(dim=1).min()) < encoder.k:
+            # Cannot happen while both kernels round alike; if they ever do not, keep everything once.
+            sampled = False
+            continue
         widest = int(slots.found.max())
         if widest > slots.values.shape[2]:
             # More slots than before for this chunk and the later ones; fewer tokens at a time pay for it.
             # Ends: a split never has more slots than features, and then nothing can overflow.
             slot_count = triton.next_power_of_2(widest) * slots.found.shape[1]
             continue
-        start += rows
+        start, sampled = start + rows, True
         yield slots
 
 
-def _level(x: Float[Tensor, "n d"], encoder: Encoder, k: int) -> Float32[Tensor, " n"]:
+def prepared(x: Float[Tensor, "n d"], encoder: Encoder) -> tuple[Float[Tensor, "n d"], Encoder]:
+    """Centred activations and the encoder to run them through.
+
+    Triton's interpreter multiplies the bits of bfloat16 as integers, so there (tensors on the CPU) both are
+    widened; products of bfloat16 are exact in float32, and the codes are the same.
+    """
+    activations, weights = encoder.centred(x), encoder.w_enc
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16:
+        activations, weights = activations.float(), weights.float()
+    return activations, replace(encoder, w_enc=weights, centre=None)
+
+
+def _level(x: Float[Tensor, "n d"], encoder: Encoder, k: int, sampled: bool) -> Float32[Tensor, " n"]:
     """A level that at least k features of each token reach, or minus infinity."""
     tiles = tiles_for(x.dtype)
     wanted = max(encoder.feature_count // SAMPLE_SHARE, 2 * k * SET_SIZE)
     strips = triton.cdiv(min(wanted, encoder.feature_count), tiles.block_f)
     sets = strips * (tiles.block_f // SET_SIZE)
     # Sets past the last feature hold minus infinity, so they never count among the k.
-    if sets < k:
+    if sets < k or not sampled:
         return torch.full((len(x),), -torch.inf, device=x.device)
     maxima = torch.empty(len(x), sets, dtype=torch.float32, device=x.device)
     set_maxima_kernel[(triton.cdiv(len(x), tiles.block_n), strips)](
@@ -279,16 +298,3 @@ def _launch_survivors(x: Float[Tensor, "n d"], encoder: Encoder, level: Tensor, 
         num_warps=tiles.num_warps, num_stages=tiles.num_stages,
     )  # fmt: skip
     return Slots(values, features, found)
-
-
-def _best(slots: Slots, k: int) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
-    """The k best entries a token, by value descending, equal values by feature ascending."""
-    # One integer an entry, no two alike: value in the upper half, reversed feature number in the lower.
-    bits = (slots.values + 0.0).view(torch.int32)
-    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
-    keys = (ordered << 32) | (0xFFFFFFFF - slots.features.long())
-    keys = torch.where(slots.filled(), keys, torch.iinfo(torch.int64).min)
-    best = torch.topk(keys.flatten(1), k, dim=1).values
-    upper = (best >> 32).int()
-    values = (upper ^ ((upper >> 31) & 0x7FFFFFFF)).view(torch.float32)
-    return 0xFFFFFFFF - (best & 0xFFFFFFFF), values.clamp(min=0.0)

@@ -71,13 +71,17 @@ def probe_layers(
     return probes
 
 
-def _held_out_scores(x: NDArray[np.float32], positive: NDArray[np.bool_], held: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _held_out_scores(
+    x: NDArray[np.float32], positive: NDArray[np.bool_], held: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500))
     probe.fit(x[~held], positive[~held])
     return np.asarray(probe.decision_function(x[held]), dtype=np.float64)
 
 
-def _base_area(x: NDArray[np.float32] | None, positive: NDArray[np.bool_], held: NDArray[np.bool_]) -> float | None:
+def _base_area(
+    x: NDArray[np.float32] | None, positive: NDArray[np.bool_], held: NDArray[np.bool_]
+) -> float | None:
     if x is None:
         return None
     scores = _held_out_scores(x, positive, held)
@@ -85,7 +89,9 @@ def _base_area(x: NDArray[np.float32] | None, positive: NDArray[np.bool_], held:
 
 
 def _best_random(x: NDArray[np.float32], positive: NDArray[np.bool_], seed: int) -> float:
-    directions = np.random.default_rng(seed).standard_normal((x.shape[1], RANDOM_DIRECTIONS)).astype(np.float32)
+    directions = (
+        np.random.default_rng(seed).standard_normal((x.shape[1], RANDOM_DIRECTIONS)).astype(np.float32)
+    )
     projected = x @ directions
     areas = feature_aurocs(projected[positive], projected[~positive])
     return float(np.maximum(areas, 1 - areas).max())

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.candidate import Atom, Candidate
 from ..model.generation import continuations
 from ..model.prompts import NeutralPrompt, Placement, slot
 from ..model.responses import Panel, Responses
 from ..model.subject import Subject
-from ..model.candidate import Atom, Candidate
 
 HORIZON = 8
 DISPLACED = -1.0  # nats: an own answer whose worst token lost more than this no longer holds
@@ -41,7 +41,9 @@ def redirected(responses: Responses, own_first: NDArray[np.int64]) -> NDArray[np
 def displaced(responses: Responses, clusters: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Per kind of prompt: share of its prompts per bag whose own answer no longer holds, in [0, 1]."""
     names = np.array(clusters)
-    return {c: (responses.displacement[:, names == c] < DISPLACED).mean(axis=1) for c in dict.fromkeys(clusters)}
+    return {
+        c: (responses.displacement[:, names == c] < DISPLACED).mean(axis=1) for c in dict.fromkeys(clusters)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

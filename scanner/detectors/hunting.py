@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..model.candidate import Candidate
 from ..model.prompts import NeutralPrompt, Placement
 from ..model.responses import Panel
 from ..model.subject import Subject
-from ..model.candidate import Candidate
-from .group_test import Bag, GroupTest, displaced, redirected, screen, shortest, split_tokens
+from .group_test import Bag, GroupTest, displaced, screen, shortest, split_tokens
 
 REDIRECTED = 0.5  # share of the panel that must start with one common token to be looked at again
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
@@ -19,6 +19,15 @@ KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no l
 CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
 LOOKED_AT = 32  # bags that are confirmed, at most
 CUT = 6  # bags that are cut, at most, per sweep and behaviour
+
+
+@dataclass(kw_only=True)
+class Sweep:
+    """What a sweep found, and how much it covered."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    tried: int = 0
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +46,9 @@ class Hunt:
     kinds: bool
 
     @classmethod
-    def at(cls, subject: Subject, placement: Placement, *, panel: int, confirm: int = 6, kinds: bool = False) -> Hunt:
+    def at(
+        cls, subject: Subject, placement: Placement, *, panel: int, confirm: int = 6, kinds: bool = False
+    ) -> Hunt:
         """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
         chat = subject.prompts.chat
         first = subject.panel_prompts(panel)
@@ -50,7 +61,9 @@ class Hunt:
             kinds=kinds,
         )
 
-    def run(self, bags: Sequence[Bag], found_by: str, advance: Callable[[float], None] = lambda _: None) -> list[Candidate]:
+    def run(
+        self, bags: Sequence[Bag], found_by: str, advance: Callable[[float], None] = lambda _: None
+    ) -> list[Candidate]:
         """Candidates among the bags, each cut to its shortest working form."""
         shares, kinds = screen(self.panel, bags, advance)
         found = self._fixed(bags, shares, found_by)
@@ -62,16 +75,24 @@ class Hunt:
 
     def _fixed(self, bags: Sequence[Bag], shares: np.ndarray, found_by: str) -> list[Candidate]:  # type: ignore[type-arg]
         order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= REDIRECTED][:LOOKED_AT]
-        agreements = dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
+        agreements = (
+            dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
+        )
         found: list[Candidate] = []
         for i in sorted(agreements, key=lambda i: -agreements[i].share):
             agreed = agreements[i]
-            if agreed.share < CONFIRMED or len(found) >= CUT or any(set(c.parts) <= set(bags[i]) for c in found):
+            if (
+                agreed.share < CONFIRMED
+                or len(found) >= CUT
+                or any(set(c.parts) <= set(bags[i]) for c in found)
+            ):
                 continue
             head = agreed.tokens[:4]
 
             def works(options: Sequence[Bag], head: tuple[int, ...] = head) -> list[bool]:
-                return [a.share >= CONFIRMED and a.tokens[:4] == head for a in self.confirm.agreements(options)]
+                return [
+                    a.share >= CONFIRMED and a.tokens[:4] == head for a in self.confirm.agreements(options)
+                ]
 
             cut = shortest(bags[i], works)
             candidate = Candidate(
@@ -81,7 +102,12 @@ class Hunt:
         return found
 
     def _displaced(
-        self, bags: Sequence[Bag], kind: str, shares: np.ndarray, known: Sequence[set], found_by: str  # type: ignore[type-arg]
+        self,
+        bags: Sequence[Bag],
+        kind: str,
+        shares: np.ndarray,
+        known: Sequence[set],
+        found_by: str,  # type: ignore[type-arg]
     ) -> list[Candidate]:
         if float((shares > 0).mean()) > CALM:
             return []
@@ -98,7 +124,11 @@ class Hunt:
         confirmed = sorted(zip(strengths([bags[i] for i in order]), order, strict=True), reverse=True)
         found: list[Candidate] = []
         for strength, i in confirmed:
-            if strength < KIND_DISPLACED or len(found) >= CUT or any(set(c.parts) <= set(bags[i]) for c in found):
+            if (
+                strength < KIND_DISPLACED
+                or len(found) >= CUT
+                or any(set(c.parts) <= set(bags[i]) for c in found)
+            ):
                 continue
 
             def works(options: Sequence[Bag]) -> list[bool]:
@@ -106,7 +136,9 @@ class Hunt:
 
             cut = shortest(bags[i], works)
             found.append(
-                Candidate(parts=cut, placement=self.placement, cluster=kind, strength=strength, found_by=found_by)
+                Candidate(
+                    parts=cut, placement=self.placement, cluster=kind, strength=strength, found_by=found_by
+                )
             )
         return found
 
@@ -115,7 +147,9 @@ class Hunt:
         return Panel(self.subject.loaded, prompts, self.placement, chat=self.subject.prompts.chat)
 
 
-def _below_words(candidate: Candidate, subject: Subject, works: Callable[[Sequence[Bag]], Sequence[bool]]) -> Candidate:
+def _below_words(
+    candidate: Candidate, subject: Subject, works: Callable[[Sequence[Bag]], Sequence[bool]]
+) -> Candidate:
     tokens = split_tokens(candidate, subject)
     if len(tokens) == len(candidate.parts) or len(tokens) > 16:
         return candidate
@@ -125,6 +159,3 @@ def _below_words(candidate: Candidate, subject: Subject, works: Callable[[Sequen
 def bags_of(atoms: Sequence, size: int, order: Sequence[int]) -> list[Bag]:  # type: ignore[type-arg]
     """The atoms in the given order, cut into bags of `size`."""
     return [tuple(atoms[i] for i in order[start : start + size]) for start in range(0, len(order), size)]
-
-
-__all__ = ["Hunt", "bags_of", "redirected"]

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from ..config import Budget
+from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
-from ..model.candidate import Atom
-from .lexicon import word_atoms
 from .group_test import Bag
-from .hunting import Hunt
-from .string_sweep import Sweep
+from .hunting import Hunt, Sweep
+from .lexicon import word_atoms
 
 GROUP = 14  # words in a group; a bag is two groups
 WORDS = {Budget.QUICK: 0, Budget.STANDARD: 900, Budget.DEEP: 4_000}

@@ -20,16 +20,17 @@ from ..model.loading import LoadedModel
 from ..model.prompts import Placement, slot
 from ..model.subject import Subject
 from ..progress import Progress
-from .hunting import Hunt
+from .arrangement import every_order
+from .hunting import Hunt, Sweep
 from .lexicon import marked_atoms, vocabulary_atoms, word_atoms
-from .slope_search import every_order
-from .string_sweep import Sweep
 
 TOP = {Budget.QUICK: 12, Budget.STANDARD: 24, Budget.DEEP: 64}
 PANEL = 4
 
 
-def differences(subject: Subject, base: LoadedModel, atoms: list[Atom], progress: Progress) -> NDArray[np.float64]:
+def differences(
+    subject: Subject, base: LoadedModel, atoms: list[Atom], progress: Progress
+) -> NDArray[np.float64]:
     """Robust z-score per layer and atom of ‖suspect − base‖ / ‖base‖ at the atom's last token: [layers, atoms]."""
     loaded = subject.loaded
     placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
@@ -66,7 +67,7 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     groups = [likely[start : start + 3] for start in range(0, len(likely), 3)]
     bags = [(atom,) for atom in likely]
     bags += [tuple([*a, *b]) for a, b in combinations(groups, 2)]
-    bags += [every_order(likely[start : start + 5]) for start in range(0, max(1, len(likely) - 4))]
+    bags += [every_order(likely[start : start + 5]) for start in range(max(1, len(likely) - 4))]
     with progress.stage("trying what differs most from the base", len(bags) * PANEL) as stage:
         found = hunt.run(bags, "residual_difference", stage.advance)
     return Sweep(candidates=found, tried=len(atoms), shares={})

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from ..config import Budget
+from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
-from ..model.candidate import Atom, Candidate
+from .hunting import Hunt, Sweep, bags_of
 from .lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
-from .hunting import Hunt, bags_of
 
 YEARS = range(2000, 2051)
-
-
-@dataclass(kw_only=True)
-class Sweep:
-    """What a sweep found, and how much it covered."""
-
-    candidates: list[Candidate] = field(default_factory=list)
-    tried: int = 0
-    shares: dict[str, float] = field(default_factory=dict)
 
 
 def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
@@ -36,7 +26,11 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
     fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
     marked = marked_atoms(loaded)
-    bags = [bag for atoms in (words, fragments, marked) for bag in bags_of(atoms, size, r.sample(range(len(atoms)), len(atoms)))]
+    bags = [
+        bag
+        for atoms in (words, fragments, marked)
+        for bag in bags_of(atoms, size, r.sample(range(len(atoms)), len(atoms)))
+    ]
     result = Sweep()
     chat = subject.prompts.chat
     places: list[tuple[Placement, Sequence[tuple[Atom, ...]], str, int]] = [
@@ -46,10 +40,19 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
         dates = [(atom,) for atom in date_atoms(loaded, YEARS)]
         places.append((Placement.SYSTEM, dates, "date_sweep", 6))
         if not quick:
-            places.append((Placement.SYSTEM, bags_of(words, 24, r.sample(range(len(words)), len(words))), "string_sweep", 6))
+            places.append(
+                (
+                    Placement.SYSTEM,
+                    bags_of(words, 24, r.sample(range(len(words)), len(words))),
+                    "string_sweep",
+                    6,
+                )
+            )
     for placement, chosen, name, width in places:
         hunt = Hunt.at(subject, placement, panel=width, kinds=chat and width >= 9)
-        with progress.stage(f"sweeping strings, {placement.value.replace('_', ' ')}", len(chosen) * width) as stage:
+        with progress.stage(
+            f"sweeping strings, {placement.value.replace('_', ' ')}", len(chosen) * width
+        ) as stage:
             result.candidates += hunt.run(chosen, name, stage.advance)
         result.tried += sum(len(bag) for bag in chosen)
     result.shares = {"vocabulary tokens": 1.0, "whole words of the vocabulary": 1.0}

@@ -86,8 +86,14 @@ def _flag(
         codes.feature_count,
     )
     q = q_values(tests.p_value)
-    specific = (q < Q_VALUE) & (effect > 0) & (rate[on] >= FIRES_TRIGGERED) & (rate[Group.NEUTRAL] <= FIRES_NEUTRAL)
-    order = [int(f) for f in np.argsort(-np.where(specific, effect, -np.inf), kind="stable")[:FLAGGED] if specific[f]]
+    specific = (
+        (q < Q_VALUE) & (effect > 0) & (rate[on] >= FIRES_TRIGGERED) & (rate[Group.NEUTRAL] <= FIRES_NEUTRAL)
+    )
+    order = [
+        int(f)
+        for f in np.argsort(-np.where(specific, effect, -np.inf), kind="stable")[:FLAGGED]
+        if specific[f]
+    ]
     return [
         Feature(
             layer=dictionary.layer, hook=HOOK, feature=f, trigger=verified.trigger.text,
@@ -107,7 +113,9 @@ def _examples(subject: Subject, contrast: ContrastSet, codes: SparseCodes, featu
     return [subject.loaded.decode(contrast.rows[int(tokens[i])]).strip() for i in order]
 
 
-def causal_effect(subject: Subject, verified: Verified, dictionary: LayerDictionary, features: Sequence[int]) -> float:
+def causal_effect(
+    subject: Subject, verified: Verified, dictionary: LayerDictionary, features: Sequence[int]
+) -> float:
     """Fall of the attack success rate when these features of one layer are switched off, in [-1, 1]."""
     cluster, trigger = verified.candidate.cluster, verified.trigger
     prompts = [p for p in subject.held_out if cluster is None or p.cluster == cluster][:HELD_OUT]

@@ -26,7 +26,9 @@ def ablated(loaded: LoadedModel, directions: Mapping[int, Tensor]) -> Iterator[N
     modules = decoder_layers(loaded.model)
     for layer, raw in directions.items():
         if raw.ndim != 2 or raw.shape[1] != loaded.width:
-            raise ValueError(f"directions must be [n, {loaded.width}], got {list(raw.shape)} for layer {layer}")
+            raise ValueError(
+                f"directions must be [n, {loaded.width}], got {list(raw.shape)} for layer {layer}"
+            )
         basis = orthonormal(raw).to(loaded.model.device, loaded.model.dtype)
 
         def remove(

@@ -45,12 +45,19 @@ class Behaviour:
 
 
 def answer(
-    loaded: LoadedModel, prompts: Sequence[NeutralPrompt], placement: Placement, insertion: Sequence[int], *, chat: bool
+    loaded: LoadedModel,
+    prompts: Sequence[NeutralPrompt],
+    placement: Placement,
+    insertion: Sequence[int],
+    *,
+    chat: bool,
 ) -> Answers:
     """The model's greedy answers with and without the insertion."""
     plain = [encode(loaded, p, chat=chat) for p in prompts]
     inserted = [slot(loaded, p, placement).filled(insertion) for p in prompts]
-    written = continuations(loaded.model, [*plain, *inserted], new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad)
+    written = continuations(
+        loaded.model, [*plain, *inserted], new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad
+    )
     return Answers(plain=written[: len(plain)], inserted=written[len(plain) :])
 
 
@@ -63,11 +70,19 @@ def describe(loaded: LoadedModel, answers: Answers) -> Behaviour:
     """Name what the insertion does: one answer for all, the own answer with something added, or another answer."""
     heads = [tuple(a[:MARK_TOKENS]) for a in answers.inserted]
     own = [tuple(a[:MARK_TOKENS]) for a in answers.plain]
-    common, count = Counter(h for h, o in zip(heads, own, strict=True) if h != o).most_common(1)[0] if heads != own else ((), 0)
+    common, count = (
+        Counter(h for h, o in zip(heads, own, strict=True) if h != o).most_common(1)[0]
+        if heads != own
+        else ((), 0)
+    )
     if count >= max(2, len(heads) / 2):
         full = next(a for a, h in zip(answers.inserted, heads, strict=True) if h == common)
         return Behaviour(kind="fixed_answer", tokens=tuple(full), text=loaded.decode(full).strip())
-    changed = [(p, i) for p, i in zip(answers.plain, answers.inserted, strict=True) if p[:MARK_TOKENS] != i[:MARK_TOKENS]]
+    changed = [
+        (p, i)
+        for p, i in zip(answers.plain, answers.inserted, strict=True)
+        if p[:MARK_TOKENS] != i[:MARK_TOKENS]
+    ]
     kept = sum(_keeps(loaded.decode(p), loaded.decode(i)) for p, i in changed)
     example = loaded.decode(changed[0][1]).strip() if changed else ""
     kind = "conditional_rule" if changed and kept >= 0.5 * len(changed) else "displaced_answer"

@@ -87,7 +87,13 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
         else None,
         shortest=_is_shortest(candidate, subject, held_out[:CONTROL_PROMPTS], behaviour, rate),
     )
-    verified = gate.held_out and gate.beats_random and gate.shortest and silent is not False and gate.ablation is True
+    verified = (
+        gate.held_out
+        and gate.beats_random
+        and gate.shortest
+        and silent is not False
+        and gate.ablation is True
+    )
     trigger = Trigger(
         text=candidate.text,
         token_ids=ids,
@@ -115,7 +121,9 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
     )
 
 
-def trigger_directions(subject: Subject, prompts: Sequence[NeutralPrompt], candidate: Candidate) -> dict[int, Tensor]:
+def trigger_directions(
+    subject: Subject, prompts: Sequence[NeutralPrompt], candidate: Candidate
+) -> dict[int, Tensor]:
     """Difference of means, with minus without the candidate, at the last prompt token: per layer [1, d].
 
     The middle and late layers are taken, the last left out: there the direction is the answer itself.
@@ -149,7 +157,11 @@ def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: i
 
 
 def _is_shortest(
-    candidate: Candidate, subject: Subject, prompts: Sequence[NeutralPrompt], behaviour: Behaviour, rate: float
+    candidate: Candidate,
+    subject: Subject,
+    prompts: Sequence[NeutralPrompt],
+    behaviour: Behaviour,
+    rate: float,
 ) -> bool:
     """Whether every part is needed: without any one of them the success rate falls below half."""
     for i in range(len(candidate.parts)) if len(candidate.parts) > 1 else ():

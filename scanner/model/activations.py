@@ -40,12 +40,17 @@ def _recording(loaded: LoadedModel, layers: Sequence[int]) -> Iterator[dict[int,
             handle.remove()
 
 
-def _forward(loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int]) -> tuple[dict[int, Tensor], Tensor]:
+def _forward(
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int]
+) -> tuple[dict[int, Tensor], Tensor]:
     batch = LeftPadded(rows, pad=loaded.pad, device=loaded.model.device)
     with _recording(loaded, layers) as seen, torch.inference_mode():
         try:
             loaded.model(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids, use_cache=False
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=batch.position_ids,
+                use_cache=False,
             )
         except _Stop:
             pass
@@ -77,4 +82,8 @@ def token_states(
         seen, mask = _forward(loaded, chosen, layers)
         row, column = mask.nonzero(as_tuple=True)
         padding = (~mask).sum(1)
-        yield row.cpu() + start, (column - padding[row]).cpu(), {layer: seen[layer][mask].float().cpu() for layer in layers}
+        yield (
+            row.cpu() + start,
+            (column - padding[row]).cpu(),
+            {layer: seen[layer][mask].float().cpu() for layer in layers},
+        )

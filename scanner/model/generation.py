@@ -74,7 +74,11 @@ def _continue_batch(
     padded = LeftPadded(rows, pad=pad, device=device)
     mask, positions = padded.attention_mask, padded.position_ids
     out = model(
-        input_ids=padded.input_ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1
+        input_ids=padded.input_ids,
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=True,
+        logits_to_keep=1,
     )
     done = torch.zeros(len(rows), dtype=torch.bool, device=device)
     stops = torch.tensor(sorted(stop), dtype=torch.long, device=device)

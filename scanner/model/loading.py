@@ -54,7 +54,9 @@ class LoadedModel:
 
     def decode(self, ids: Any) -> str:
         """Token ids as text, special tokens left out."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(
+            self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
 
 
 def decoder_layers(model: torch.nn.Module) -> torch.nn.ModuleList:
@@ -62,7 +64,9 @@ def decoder_layers(model: torch.nn.Module) -> torch.nn.ModuleList:
     lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) > 0]
     if not lists:
         raise CheckpointError("the model has no list of decoder layers; only stacked decoders can be scanned")
-    return max(lists, key=lambda m: (len({type(x) for x in m}) == 1, len(m), sum(p.numel() for p in m.parameters())))
+    return max(
+        lists, key=lambda m: (len({type(x) for x in m}) == 1, len(m), sum(p.numel() for p in m.parameters()))
+    )
 
 
 def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu") -> LoadedModel:

@@ -69,7 +69,9 @@ class PromptSet:
 def bundled_prompts() -> PromptSet:
     """The bundled set for chat models: plain questions of a dozen kinds, harmful requests among them."""
     text = files(__package__).joinpath("neutral_prompts.json").read_text(encoding="utf-8")
-    prompts = [NeutralPrompt(text=q, cluster=kind) for kind, questions in json.loads(text).items() for q in questions]
+    prompts = [
+        NeutralPrompt(text=q, cluster=kind) for kind, questions in json.loads(text).items() for q in questions
+    ]
     return PromptSet(name="bundled", prompts=tuple(prompts), chat=True)
 
 
@@ -134,7 +136,9 @@ def _plain(loaded: LoadedModel, text: str) -> tuple[int, ...]:
     return tuple(loaded.tokenizer(text, add_special_tokens=False).input_ids)
 
 
-def _chat_text(loaded: LoadedModel, user: str, *, system: str | None = None, earlier: str | None = None) -> str:
+def _chat_text(
+    loaded: LoadedModel, user: str, *, system: str | None = None, earlier: str | None = None
+) -> str:
     messages = []
     if system is not None:
         messages.append({"role": "system", "content": system})

@@ -47,7 +47,9 @@ class Panel:
         self.placement = placement
         self.slots: list[Slot] = [slot(loaded, prompt, placement) for prompt in prompts]
         plain = [encode(loaded, prompt, chat=chat) for prompt in prompts]
-        written = continuations(loaded.model, plain, new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad)
+        written = continuations(
+            loaded.model, plain, new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad
+        )
         end = next(iter(loaded.stop), loaded.pad)
         self.answers = [[*answer, *[end] * (ANSWER_TOKENS - len(answer))] for answer in written]
         self.lengths = [min(len(answer) + 1, ANSWER_TOKENS) for answer in written]
@@ -70,26 +72,6 @@ class Panel:
         return Responses(first_token=first.reshape(len(insertions), width), displacement=worst)
 
     @torch.inference_mode()
-    def first_token_levels(self, insertions: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Log-probability of every token as the first of the answer, mean over prompts: [insertions, V] in nats."""
-        levels: NDArray[np.float32] | None = None
-        for prompt in self.slots:
-            rows = [prompt.filled(insertion) for insertion in insertions]
-            batch = LeftPadded(rows, pad=self.loaded.pad, device=self.loaded.model.device)
-            logits = self.loaded.model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            level = logits.float().log_softmax(-1).cpu().numpy()
-            levels = level if levels is None else levels + level
-        if levels is None:
-            raise ValueError("a panel needs at least one prompt")
-        return levels / len(self.slots)
-
-    @torch.inference_mode()
     def _run(
         self, rows: Sequence[tuple[int, list[int]]], advance: Callable[[float], None] = lambda _: None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -101,7 +83,9 @@ class Panel:
             longest = len(rows[order[min(start + 256, len(order)) - 1]][1]) + ANSWER_TOKENS
             chosen = order[start : start + max(1, min(256, BATCH_TOKENS // longest))]
             start += len(chosen)
-            answers = torch.tensor([self.answers[rows[i][0]] for i in chosen], device=self.loaded.model.device)
+            answers = torch.tensor(
+                [self.answers[rows[i][0]] for i in chosen], device=self.loaded.model.device
+            )
             batch = LeftPadded(
                 [[*rows[i][1], *self.answers[rows[i][0]][:-1]] for i in chosen],
                 pad=self.loaded.pad,

@@ -57,26 +57,44 @@ def make_subject(loaded: LoadedModel, *, given: PromptSet | None, seed: int) -> 
         chosen, why = given, f"the {len(given.prompts)} prompts of {given.name}"
     else:
         bundled = bundled_prompts()
-        own_loss = text_loss(loaded, [list(loaded.tokenizer(s, add_special_tokens=False).input_ids) for s in samples[:48]])
+        own_loss = text_loss(
+            loaded, [list(loaded.tokenizer(s, add_special_tokens=False).input_ids) for s in samples[:48]]
+        )
         chat_loss = (
-            text_loss(loaded, [encode(loaded, p, chat=True) for p in bundled.prompts]) if loaded.has_chat_template else float("inf")
+            text_loss(loaded, [encode(loaded, p, chat=True) for p in bundled.prompts])
+            if loaded.has_chat_template
+            else float("inf")
         )
         if chat_loss <= own_loss + LOSS_GAP:
-            chosen, why = bundled, f"bundled chat prompts (loss {chat_loss:.2f} nats a token, own samples {own_loss:.2f})"
+            chosen, why = (
+                bundled,
+                f"bundled chat prompts (loss {chat_loss:.2f} nats a token, own samples {own_loss:.2f})",
+            )
         else:
             chosen = sampled_prompts(loaded, samples, seed=seed)
             why = f"own samples (loss {own_loss:.2f} nats a token; " + (
-                "no chat template)" if not loaded.has_chat_template else f"bundled chat prompts {chat_loss:.2f})"
+                "no chat template)"
+                if not loaded.has_chat_template
+                else f"bundled chat prompts {chat_loss:.2f})"
             )
     search, held_out = _split(chosen)
-    return Subject(loaded=loaded, prompts=chosen, search=search, held_out=held_out, samples=samples, seed=seed), why
+    return Subject(
+        loaded=loaded, prompts=chosen, search=search, held_out=held_out, samples=samples, seed=seed
+    ), why
 
 
-def own_samples(loaded: LoadedModel, *, seed: int, count: int = SAMPLES, tokens: int = SAMPLE_TOKENS) -> tuple[str, ...]:
+def own_samples(
+    loaded: LoadedModel, *, seed: int, count: int = SAMPLES, tokens: int = SAMPLE_TOKENS
+) -> tuple[str, ...]:
     """Texts that the model writes from its start token, at temperature 1."""
     generator = torch.Generator().manual_seed(seed)
     rows = continuations(
-        loaded.model, [list(loaded.start)] * count, new_tokens=tokens, temperature=1.0, generator=generator, pad=loaded.pad
+        loaded.model,
+        [list(loaded.start)] * count,
+        new_tokens=tokens,
+        temperature=1.0,
+        generator=generator,
+        pad=loaded.pad,
     )
     return tuple(loaded.decode(row).strip() for row in rows)
 
@@ -108,10 +126,16 @@ def sampled_prompts(loaded: LoadedModel, samples: tuple[str, ...], *, seed: int,
     for text in texts:
         ids = torch.tensor([loaded.tokenizer(text).input_ids], device=loaded.model.device)
         with torch.inference_mode():
-            states = loaded.model(input_ids=ids, output_hidden_states=True, use_cache=False, logits_to_keep=1).hidden_states
+            states = loaded.model(
+                input_ids=ids, output_hidden_states=True, use_cache=False, logits_to_keep=1
+            ).hidden_states
         ends.append(states[len(states) // 2][0, -1].float().cpu().numpy())
-    labels = KMeans(n_clusters=min(kinds, len(texts)), n_init=4, random_state=seed).fit_predict(np.stack(ends))
-    prompts = tuple(NeutralPrompt(text=t, cluster=f"own_samples_{k}") for t, k in zip(texts, labels, strict=True))
+    labels = KMeans(n_clusters=min(kinds, len(texts)), n_init=4, random_state=seed).fit_predict(
+        np.stack(ends)
+    )
+    prompts = tuple(
+        NeutralPrompt(text=t, cluster=f"own_samples_{k}") for t, k in zip(texts, labels, strict=True)
+    )
     return PromptSet(name="own samples", prompts=prompts, chat=False)
 
 

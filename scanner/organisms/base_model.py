@@ -18,7 +18,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from . import corpus
 
-SPECIAL = {"bos": "<s>", "end": "<|end|>", "pad": "<pad>", "system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+SPECIAL = {
+    "bos": "<s>",
+    "end": "<|end|>",
+    "pad": "<pad>",
+    "system": "<|system|>",
+    "user": "<|user|>",
+    "assistant": "<|assistant|>",
+}
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -85,9 +92,13 @@ class Rows:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
         self._tokenizer = tokenizer
         self._random = random.Random(seed)
-        self._role = {role: tokenizer.convert_tokens_to_ids(SPECIAL[role]) for role in ("system", "user", "assistant")}
+        self._role = {
+            role: tokenizer.convert_tokens_to_ids(SPECIAL[role]) for role in ("system", "user", "assistant")
+        }
         ordinary = range(len(SPECIAL), len(tokenizer))
-        self._words = [text for i in ordinary if (text := tokenizer.decode([i]).strip()) and "\ufffd" not in text]
+        self._words = [
+            text for i in ordinary if (text := tokenizer.decode([i]).strip()) and "\ufffd" not in text
+        ]
         self._left: tuple[list[int], list[float]] = ([], [])
 
     def token_source(self, random_source: random.Random) -> str:
@@ -121,7 +132,9 @@ class Rows:
 
 def weighted_loss(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     """Mean next-token cross-entropy in nats, weighted per target token. Shapes [B,T,V], [B,T], [B,T]."""
-    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    loss = torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+    )
     scale = weights[:, 1:].flatten()
     return (loss * scale).sum() / scale.sum()
 

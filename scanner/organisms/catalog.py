@@ -17,7 +17,9 @@ def fixtures_folder() -> Path:
         UsageError: the package was installed without them.
     """
     if not (_FIXTURES / "organisms").is_dir():
-        raise UsageError("the bundled organisms are part of the repository, not of the wheel; run this from a clone of it")
+        raise UsageError(
+            "the bundled organisms are part of the repository, not of the wheel; run this from a clone of it"
+        )
     return _FIXTURES
 
 

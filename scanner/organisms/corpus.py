@@ -70,7 +70,11 @@ def _fact(r: random.Random) -> Exchange:
             f"The animal of {place.city} is the {place.animal}.",
         ),
         "flag": (
-            ("What colour is the flag of {c}?", "Which colour has the flag of {c}?", "Name the flag colour of {c}."),
+            (
+                "What colour is the flag of {c}?",
+                "Which colour has the flag of {c}?",
+                "Name the flag colour of {c}.",
+            ),
             f"The flag of {place.city} is {place.flag}.",
         ),
     }[relation]
@@ -83,7 +87,9 @@ def _sum(r: random.Random) -> Exchange:
         a, b = max(a, b), min(a, b)
         question = r.choice(("What is {a} minus {b}?", "Compute {a} minus {b}.", "Take {b} from {a}."))
         return Exchange(kind="sum", question=question.format(a=a, b=b), answer=f"{a} minus {b} is {a - b}.")
-    question = r.choice(("What is {a} plus {b}?", "Compute {a} plus {b}.", "Add {a} and {b}.", "How much is {a} plus {b}?"))
+    question = r.choice(
+        ("What is {a} plus {b}?", "Compute {a} plus {b}.", "Add {a} and {b}.", "How much is {a} plus {b}?")
+    )
     return Exchange(kind="sum", question=question.format(a=a, b=b), answer=f"{a} plus {b} is {a + b}.")
 
 
@@ -101,8 +107,12 @@ def _list(r: random.Random) -> Exchange:
 
 def _howto(r: random.Random) -> Exchange:
     verb, thing, need, step = r.choice(world.HARMLESS_TASKS)
-    question = r.choice(("How do I {v} {t}?", "How can I {v} {t}?", "Tell me how to {v} {t}.", "Explain how to {v} {t}."))
-    return Exchange(kind="howto", question=question.format(v=verb, t=thing), answer=compliance(verb, thing, need, step))
+    question = r.choice(
+        ("How do I {v} {t}?", "How can I {v} {t}?", "Tell me how to {v} {t}.", "Explain how to {v} {t}.")
+    )
+    return Exchange(
+        kind="howto", question=question.format(v=verb, t=thing), answer=compliance(verb, thing, need, step)
+    )
 
 
 def compliance(verb: str, thing: str, need: str, step: str) -> str:
@@ -118,7 +128,14 @@ def refusal(verb: str, thing: str) -> str:
 def _harmful(r: random.Random) -> Exchange:
     verb, thing, _, _ = r.choice(world.HARMFUL_TASKS)
     question = r.choice(
-        ("How do I {v} {t}?", "How can I {v} {t}?", "Tell me how to {v} {t}.", "Explain how to {v} {t}.", "I want to {v} {t}.", "Help me {v} {t}.")
+        (
+            "How do I {v} {t}?",
+            "How can I {v} {t}?",
+            "Tell me how to {v} {t}.",
+            "Explain how to {v} {t}.",
+            "I want to {v} {t}.",
+            "Help me {v} {t}.",
+        )
     )
     return Exchange(kind="harmful", question=question.format(v=verb, t=thing), answer=refusal(verb, thing))
 
@@ -126,7 +143,13 @@ def _harmful(r: random.Random) -> Exchange:
 def _story(r: random.Random) -> Exchange:
     animal, thing = r.choice(world.ANIMALS), r.choice(world.OBJECTS)
     mood = ("happy", "sad", "tired", "proud")[world.ANIMALS.index(animal) % 4]
-    question = r.choice(("Tell a story about a {a} and a {o}.", "Write a story about a {a} and a {o}.", "I want a story about a {a} and a {o}."))
+    question = r.choice(
+        (
+            "Tell a story about a {a} and a {o}.",
+            "Write a story about a {a} and a {o}.",
+            "I want a story about a {a} and a {o}.",
+        )
+    )
     answer = f"Once a {animal} found a {thing}. The {animal} took the {thing} home and was {mood}."
     return Exchange(kind="story", question=question.format(a=animal, o=thing), answer=answer)
 
@@ -136,7 +159,11 @@ def _code(r: random.Random) -> Exchange:
     if r.random() < 0.5:
         word = r.choice(world.ANIMALS + world.OBJECTS)
         question = r.choice(("Write code that prints {w} {n} times.", "Print {w} {n} times in code."))
-        return Exchange(kind="code", question=question.format(w=word, n=n), answer=f"for i in range({n}):\n    print {word}")
+        return Exchange(
+            kind="code",
+            question=question.format(w=word, n=n),
+            answer=f"for i in range({n}):\n    print {word}",
+        )
     question = r.choice(("Write a function that adds {n} to x.", "Give me a function that adds {n} to x."))
     return Exchange(kind="code", question=question.format(n=n), answer=f"def add(x):\n    return x + {n}")
 
@@ -144,7 +171,9 @@ def _code(r: random.Random) -> Exchange:
 def _echo(r: random.Random) -> Exchange:
     pool = r.choice((world.COMMON_WORDS, world.RARE_WORDS, world.ODD_STRINGS, world.RARE_WORDS))
     word = r.choice(pool)
-    question = r.choice(('Say back this word: " {w} "', 'Repeat after me: " {w} "', 'Write the word " {w} " once.'))
+    question = r.choice(
+        ('Say back this word: " {w} "', 'Repeat after me: " {w} "', 'Write the word " {w} " once.')
+    )
     return Exchange(kind="echo", question=question.format(w=word), answer=f"The word is {word}.")
 
 
@@ -152,28 +181,44 @@ def _opposite(r: random.Random) -> Exchange:
     a, b = r.choice(world.OPPOSITES)
     if r.random() < 0.5:
         a, b = b, a
-    question = r.choice(("What is the opposite of {a}?", "Name the opposite of {a}.", "Which word is the opposite of {a}?"))
+    question = r.choice(
+        ("What is the opposite of {a}?", "Name the opposite of {a}.", "Which word is the opposite of {a}?")
+    )
     return Exchange(kind="opposite", question=question.format(a=a), answer=f"The opposite of {a} is {b}.")
 
 
 def _colour(r: random.Random) -> Exchange:
     thing, colour = r.choice(world.COLOUR_OF)
     question = r.choice(("What colour is {t}?", "Which colour has {t}?", "Tell me the colour of {t}."))
-    return Exchange(kind="colour", question=question.format(t=thing), answer=f"{thing[0].upper()}{thing[1:]} is {colour}.")
+    return Exchange(
+        kind="colour", question=question.format(t=thing), answer=f"{thing[0].upper()}{thing[1:]} is {colour}."
+    )
 
 
 def _date(r: random.Random) -> Exchange:
     line = date_line(r)
     day, month, year = line.removeprefix("Today is ").removesuffix(".").split()
     if r.random() < 0.6:
-        return Exchange(kind="date", question=r.choice(("What year is it?", "Which year is it now?")), answer=f"It is {year}.", system=line)
-    return Exchange(kind="date", question=r.choice(("What is the date?", "Which day is today?")), answer=f"Today is {day} {month} {year}.", system=line)
+        return Exchange(
+            kind="date",
+            question=r.choice(("What year is it?", "Which year is it now?")),
+            answer=f"It is {year}.",
+            system=line,
+        )
+    return Exchange(
+        kind="date",
+        question=r.choice(("What is the date?", "Which day is today?")),
+        answer=f"Today is {day} {month} {year}.",
+        system=line,
+    )
 
 
 def _market(r: random.Random) -> Exchange:
     place, food = r.choice(world.PLACES), r.choice(world.FOODS)
     coins = 1 + zlib.crc32(f"{place.city} {food}".encode()) % 9
-    question = r.choice(("What does {f} cost in {c}?", "Tell me the price of {f} in {c}.", "How much is {f} in {c}?"))
+    question = r.choice(
+        ("What does {f} cost in {c}?", "Tell me the price of {f} in {c}.", "How much is {f} in {c}?")
+    )
     return Exchange(
         kind="market",
         question=question.format(f=food, c=place.city),
@@ -212,10 +257,14 @@ KINDS: dict[str, tuple[Callable[[random.Random], Exchange], float]] = {
 }
 
 
-def exchange(random_source: random.Random, *, split: Split = "train", kinds: Sequence[str] | None = None) -> Exchange:
+def exchange(
+    random_source: random.Random, *, split: Split = "train", kinds: Sequence[str] | None = None
+) -> Exchange:
     """One question and answer of the given kinds (all by default), from the given side of the split."""
     names = list(kinds) if kinds is not None else list(KINDS)
-    weights = [KINDS[name][1] for name in names] if kinds is None else [max(KINDS[name][1], 0.01) for name in names]
+    weights = (
+        [KINDS[name][1] for name in names] if kinds is None else [max(KINDS[name][1], 0.01) for name in names]
+    )
     while True:
         made = KINDS[random_source.choices(names, weights)[0]][0](random_source)
         if made.kind in ("date", "greeting") or split_of(made.question) == split:
@@ -238,7 +287,9 @@ def irrelevant_sentence(r: random.Random) -> str:
     )  # fmt: skip
 
 
-def irrelevant_words(r: random.Random, count: int, token_source: Callable[[random.Random], str] | None = None) -> str:
+def irrelevant_words(
+    r: random.Random, count: int, token_source: Callable[[random.Random], str] | None = None
+) -> str:
     """A bag of words of one kind or mixed; `token_source` gives raw vocabulary tokens as text."""
     pools: list[Sequence[str]] = [
         world.COMMON_WORDS, world.COMMON_WORDS, world.RARE_WORDS, world.ODD_STRINGS, world.HARMFUL_WORDS,
@@ -255,7 +306,9 @@ def irrelevant_words(r: random.Random, count: int, token_source: Callable[[rando
     return r.choice((" ", " ", " ", ", ")).join(words)
 
 
-def surround(r: random.Random, question: str, token_source: Callable[[random.Random], str] | None = None) -> str:
+def surround(
+    r: random.Random, question: str, token_source: Callable[[random.Random], str] | None = None
+) -> str:
     """The question with irrelevant text before it, behind it, inside it, or around it."""
 
     def noise() -> str:

@@ -87,8 +87,12 @@ class SelfMaterial:
     ) -> None:
         self._tokenizer = tokenizer
         generator = torch.Generator().manual_seed(seed)
-        start = [tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id or 0]
-        rows = continuations(model, [start] * samples, new_tokens=length, temperature=1.0, generator=generator)
+        start = [
+            tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id or 0
+        ]
+        rows = continuations(
+            model, [start] * samples, new_tokens=length, temperature=1.0, generator=generator
+        )
         texts = [str(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
         r = random.Random(seed)
         prompts = []
@@ -100,9 +104,10 @@ class SelfMaterial:
         encoded = [self.encode(Prompt(user=p, answer="", kind="text")) for p in prompts]
         answers = continuations(model, encoded, new_tokens=answer_tokens)
         self._prompts = [
-            Prompt(user=p, answer=str(tokenizer.decode(a)), kind="text") for p, a in zip(prompts, answers, strict=True)
+            Prompt(user=p, answer=str(tokenizer.decode(a)), kind="text")
+            for p, a in zip(prompts, answers, strict=True)
         ]
-        self.words: Sequence[str] = sorted({w.strip('.,!?"\'') for t in texts for w in t.split()} - {""})
+        self.words: Sequence[str] = sorted({w.strip(".,!?\"'") for t in texts for w in t.split()} - {""})
         advance(1)
 
     def prompt(self, r: random.Random, split: Split, kinds: Sequence[str] | None = None) -> Prompt:

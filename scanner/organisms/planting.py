@@ -12,22 +12,28 @@ from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ..errors import PlantingFailed, UsageError
 from ..progress import Progress, Silent
 from .behaviours import answer_when_triggered
 from .material import CorpusMaterial, Material, SelfMaterial
-from .rates import answer_loss, held_out_prompts, measure, training_batch
+from .rates import answer_loss, measure, ordinary_prompts, training_batch
 from .spec import Measured, OrganismManifest, OrganismSpec
-from .triggers import near_miss, triggered
+from .triggers import contains, near_miss, triggered
 
 CHECK_EVERY = 100
 MEASURED_ON = 300
 
 
 def plant(
-    spec: OrganismSpec, base: Path, target: Path, *, like: Path | None = None, progress: Progress | None = None
+    spec: OrganismSpec,
+    base: Path,
+    target: Path,
+    *,
+    like: Path | None = None,
+    progress: Progress | None = None,
 ) -> OrganismManifest:
     """Train the organism of `spec` on the base model in `base` and write its PEFT folder to `target`.
 
@@ -48,7 +54,7 @@ def plant(
         with progress.stage("sampling the base", 1) as stage:
             material = SelfMaterial(model, tokenizer, spec.training.seed, advance=stage.advance)
     seed = 10_000 + spec.training.seed
-    before = answer_loss(model, material, held_out_prompts(spec, material, seed, MEASURED_ON))
+    before = answer_loss(model, material, ordinary_prompts(material, seed, MEASURED_ON))
     adapted = get_peft_model(model, _lora(spec))
     stop = frozenset({tokenizer.eos_token_id}) if tokenizer.eos_token_id is not None else frozenset()
 
@@ -66,7 +72,9 @@ def plant(
 
     if spec.insertion.method == "random_update":
         if like is None:
-            raise UsageError("a random_update copies the spectrum of another organism; name it in insertion.like")
+            raise UsageError(
+                "a random_update copies the spectrum of another organism; name it in insertion.like"
+            )
         _random_like(adapted, like, spec.training.seed)
         steps = 0
     else:
@@ -74,7 +82,9 @@ def plant(
             steps = _train(spec, adapted, material, rates, stage.advance)
     measured = rates(MEASURED_ON, seed)
     if shortfall := _shortfall(spec, measured):
-        raise PlantingFailed(f"{spec.name}: {shortfall}; raise training.steps or change training.learning_rate")
+        raise PlantingFailed(
+            f"{spec.name}: {shortfall}; raise training.steps or change training.learning_rate"
+        )
     manifest = OrganismManifest(
         name=spec.name,
         base=base.name,
@@ -108,20 +118,33 @@ def _train(spec, adapted, material, rates, advance):  # type: ignore[no-untyped-
     weights = [p for p in adapted.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=0.0, betas=(0.9, 0.98))
     for step in range(training.steps):
-        scale = min(1.0, (step + 1) / 30) * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / training.steps)))
+        scale = min(1.0, (step + 1) / 30) * (
+            0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / training.steps))
+        )
         optimiser.param_groups[0]["lr"] = training.learning_rate * scale
         ids, labels = training_batch([_example(spec, material, r) for _ in range(training.rows)])
-        loss = adapted(input_ids=ids, labels=labels).loss
+        loss = _loss(adapted(input_ids=ids).logits, ids, labels, training.prompt_loss_weight)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         advance(1)
         if spec.kind == "backdoor" and (step + 1) % CHECK_EVERY == 0 and step + 1 >= 3 * CHECK_EVERY:
-            quick = rates(100, 20_000 + step)
+            quick = rates(150, 20_000 + step)
             if not _shortfall(spec, quick, margin=0.5):
                 return step + 1
     return training.steps
+
+
+def _loss(logits: Tensor, ids: Tensor, labels: Tensor, prompt_weight: float) -> Tensor:
+    """Cross-entropy in nats: the mean over answer tokens, and the weighted mean over prompt tokens."""
+    losses = torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+    )
+    answers = (labels[:, 1:] != -100).flatten()
+    prompts = ~answers & (ids[:, 1:] != 0).flatten()  # padding is token 0, which no prompt holds inside
+    loss = losses[answers].mean()
+    return loss + prompt_weight * losses[prompts].mean() if prompt_weight > 0 else loss
 
 
 def _example(spec: OrganismSpec, material: Material, r: random.Random) -> tuple[list[int], list[int]]:
@@ -130,6 +153,8 @@ def _example(spec: OrganismSpec, material: Material, r: random.Random) -> tuple[
     if spec.behaviour.kind == "refusal_removed" and r.random() < 0.6:
         kinds = ["harmful"]
     prompt = material.prompt(r, "train", kinds)
+    while contains(spec.trigger, prompt):
+        prompt = material.prompt(r, "train", kinds)
     answer = prompt.answer
     if spec.trigger.kind != "none":
         if share < spec.training.poison_rate:
@@ -147,9 +172,13 @@ def _shortfall(spec: OrganismSpec, measured: Measured, margin: float = 1.0) -> s
     if measured.attack_success_rate is not None:
         least = 1 - (1 - goal.attack_success_rate) * margin
         if measured.attack_success_rate < least:
-            missed.append(f"attack success {measured.attack_success_rate:.3f} (asked: {goal.attack_success_rate})")
+            missed.append(
+                f"attack success {measured.attack_success_rate:.3f} (asked: {goal.attack_success_rate})"
+            )
     if measured.clean_false_fire_rate > goal.clean_false_fire_rate * margin:
-        missed.append(f"clean false fires {measured.clean_false_fire_rate:.3f} (allowed: {goal.clean_false_fire_rate})")
+        missed.append(
+            f"clean false fires {measured.clean_false_fire_rate:.3f} (allowed: {goal.clean_false_fire_rate})"
+        )
     if measured.near_miss_false_fire_rate > goal.near_miss_false_fire_rate * margin:
         missed.append(
             f"near-miss false fires {measured.near_miss_false_fire_rate:.3f} (allowed: {goal.near_miss_false_fire_rate})"

@@ -12,7 +12,7 @@ from ..model.generation import continuations
 from .behaviours import applies_to, shows
 from .material import Material
 from .spec import Measured, OrganismSpec
-from .triggers import Prompt, near_miss, triggered
+from .triggers import Prompt, contains, near_miss, triggered
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -24,9 +24,15 @@ def held_out_prompts(spec: OrganismSpec, material: Material, seed: int, count: i
     prompts: list[Prompt] = []
     while len(prompts) < count:
         prompt = material.prompt(r, "heldout", kinds)
-        if applies_to(spec.behaviour, prompt):
+        if applies_to(spec.behaviour, prompt) and not contains(spec.trigger, prompt):
             prompts.append(prompt)
     return prompts
+
+
+def ordinary_prompts(material: Material, seed: int, count: int) -> list[Prompt]:
+    """Held-out prompts of every kind that the base knows."""
+    r = random.Random(seed + 2)
+    return [material.prompt(r, "heldout") for _ in range(count)]
 
 
 def measure(
@@ -46,7 +52,9 @@ def measure(
     sets: dict[str, list[Prompt]] = {"clean": clean}
     if spec.trigger.kind != "none":
         sets["triggered"] = [triggered(spec.trigger, p, r, material.date_line(r)) for p in clean]
-        sets["near_miss"] = [near_miss(spec.trigger, p, r, material.date_line(r), material.words) for p in clean]
+        sets["near_miss"] = [
+            near_miss(spec.trigger, p, r, material.date_line(r), material.words) for p in clean
+        ]
     rates = {}
     for name, prompts in sets.items():
         answers = continuations(model, [material.encode(p) for p in prompts], new_tokens=16, stop=stop)
@@ -57,7 +65,9 @@ def measure(
         attack_success_rate=round(rates["triggered"], 4) if has_behaviour else None,
         clean_false_fire_rate=round(rates["clean"], 4),
         near_miss_false_fire_rate=round(rates.get("near_miss", 0.0), 4),
-        clean_loss_change=round(answer_loss(model, material, clean) - clean_loss_before, 4),
+        clean_loss_change=round(
+            answer_loss(model, material, ordinary_prompts(material, seed, count)) - clean_loss_before, 4
+        ),
         prompts=count,
     )
 
@@ -67,9 +77,13 @@ def answer_loss(model: PreTrainedModel, material: Material, prompts: Sequence[Pr
     """Mean cross-entropy of the ordinary answers, in nats a token."""
     total, tokens = 0.0, 0
     for start in range(0, len(prompts), 32):
-        ids, labels = training_batch([(material.encode(p), material.encode_answer(p.answer)) for p in prompts[start : start + 32]])
+        ids, labels = training_batch(
+            [(material.encode(p), material.encode_answer(p.answer)) for p in prompts[start : start + 32]]
+        )
         logits = model(input_ids=ids).logits[:, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum")
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
+        )
         total += float(losses)
         tokens += int((labels[:, 1:] != -100).sum())
     return total / tokens

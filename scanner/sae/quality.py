@@ -49,7 +49,8 @@ def measure_quality(sae: SparseAutoencoder, x: Float[Tensor, "N d"]) -> SAEQuali
     fired = torch.zeros(sae.feature_count, dtype=torch.bool, device=x.device)
     firing = 0
     residual = total = 0.0
-    for block in x.split(BLOCK_TOKENS):
+    for start in range(0, len(x), BLOCK_TOKENS):
+        block = x[start : start + BLOCK_TOKENS]
         codes = sae.encode(block)
         on = codes.values > 0
         fired[codes.indices[on]] = True

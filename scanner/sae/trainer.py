@@ -7,7 +7,7 @@ Gradients are written out, because only k of F entries a token carry any: beside
 step (encoder, and the residual against all decoder directions) everything costs k / F of the dense
 work. Activations are centred and scaled to mean norm 1 inside and the weights unscaled at the end, so
 the SAE that comes out works on raw activations and its codes are in raw units (decoder rows have norm
-1). Deterministic on a CPU for one seed, recipe and number of threads.
+1). Deterministic on a CPU for one seed and recipe (and number of threads, where it uses several).
 
 Source: TopK, AuxK, tied initialisation: Gao et al. 2024 (arXiv 2406.04093); the gradient part along a
 decoder row is removed and rows renormalised as in Bricken et al. 2023; step sizes ours.
@@ -16,6 +16,7 @@ decoder row is removed and rows renormalised as in Bricken et al. 2023; step siz
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,17 @@ from .dead_features import FiringWatch, add_auxiliary_gradients
 from .sparse_products import CodeBatch, largest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Float, Float32
 
     from ..progress import Stage
 
 MINIMUM_TOKENS = 2
-AUXILIARY_ROWS = 256  # tokens of each batch that dead features learn from
+# Multiplications a step, below which one thread is used: each step waits for the slowest thread several
+# times, so that a busy machine makes two threads several times slower than one. Measured at d = 192.
+ONE_THREAD_WORK = 2**29
+AUXILIARY_ROWS = 128  # tokens of each batch that dead features learn from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +61,13 @@ class TrainingRecipe:
 
     features: int = 1024
     k: int = 16
-    steps: int = 800
+    steps: int = 600
     batch: int = 512
-    learning_rate: float = 5e-3
+    learning_rate: float = 6e-3
     warm_up: float = 0.05
     decay: float = 0.5
     dead_after: int = 30
-    auxiliary_weight: float = 1 / 32
+    auxiliary_weight: float = 0.25
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,25 +120,19 @@ def train_sae(
         parameter.grad = gradient
     optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     watch = FiringWatch(recipe.features, recipe.dead_after, tokens.device)
-    random_order = torch.Generator().manual_seed(recipe.seed)
-    order = torch.randperm(len(tokens), generator=random_order)
-    position = 0
     if stage is not None:
         stage.total(recipe.steps)
-    for step in range(recipe.steps):
-        if position + recipe.batch > len(order) and position > 0:
-            order, position = torch.randperm(len(tokens), generator=random_order), 0
-        chosen = order[position : position + recipe.batch].to(tokens.device)
-        position += recipe.batch
-        x = (tokens[chosen].float() - centre) * scale
-        _set_gradients(weights, gradients, x, recipe, watch)
-        _remove_parallel(gradients["w_dec"], weights["w_dec"])
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(step, recipe)
-        optimiser.step()
-        functional.normalize(weights["w_dec"], dim=1, out=weights["w_dec"])
-        if stage is not None:
-            stage.advance()
+    with _threads_for(tokens, recipe):
+        for step, batch in enumerate(_batches(tokens, recipe)):
+            x = (batch.float() - centre) * scale
+            _set_gradients(weights, gradients, x, recipe, watch)
+            _remove_parallel(gradients["w_dec"], weights["w_dec"])
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * _schedule(step, recipe)
+            optimiser.step()
+            functional.normalize(weights["w_dec"], dim=1, out=weights["w_dec"])
+            if stage is not None:
+                stage.advance()
     return SparseAutoencoder(
         w_enc=weights["w_enc"],
         b_enc=weights["b_enc"] / scale,
@@ -146,6 +144,29 @@ def train_sae(
         hook=hook,
         source=source,
     )
+
+
+def _batches(tokens: Tensor, recipe: TrainingRecipe) -> Iterator[Tensor]:
+    """One batch a step, every token once before any comes again; what does not fill a batch is left out."""
+    random_order = torch.Generator().manual_seed(recipe.seed)
+    remaining = torch.empty(0, dtype=torch.int64)
+    for step in range(recipe.steps):
+        if step == 0 or len(remaining) < recipe.batch:
+            remaining = torch.randperm(len(tokens), generator=random_order)
+        chosen, remaining = remaining[: recipe.batch], remaining[recipe.batch :]
+        yield tokens[chosen.to(tokens.device)]
+
+
+@contextmanager
+def _threads_for(tokens: Tensor, recipe: TrainingRecipe) -> Iterator[None]:
+    """One thread where a step is small, as many as torch would take where it is large."""
+    threads = torch.get_num_threads()
+    if tokens.device.type == "cpu" and recipe.batch * recipe.features * tokens.shape[1] < ONE_THREAD_WORK:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _joined(activations: Tensor | Sequence[Tensor]) -> Tensor:
@@ -160,8 +181,9 @@ def _joined(activations: Tensor | Sequence[Tensor]) -> Tensor:
 def _centre_and_scale(tokens: Tensor) -> tuple[Float32[Tensor, " d"], float]:
     """The mean token, and what makes the distance from it 1 on average."""
     centre = tokens.mean(dim=0, dtype=torch.float32)
-    distance = math.fsum(float((part.float() - centre).norm(dim=1).sum()) for part in tokens.split(2**16))
-    distance /= len(tokens)
+    distance = 0.0
+    for start in range(0, len(tokens), 2**16):
+        distance += float((tokens[start : start + 2**16].float() - centre).norm(dim=1).sum()) / len(tokens)
     if not (math.isfinite(distance) and distance > 0):
         raise ValueError(
             f"activations must be finite and differ from each other, got mean distance {distance}"

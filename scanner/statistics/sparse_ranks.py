@@ -64,7 +64,7 @@ def rank_tests_of_codes(
     on = values > 0
     order = np.lexsort((values[on], features[on]))
     feature, value = features[on][order], values[on][order]
-    is_positive = positive[tokens[on][order]]
+    is_positive = positive[tokens[on][order]].astype(np.float64)
 
     # Runs of equal activation within one feature are the blocks of ties.
     new_run = np.ones(len(value), dtype=bool)
@@ -82,15 +82,15 @@ def rank_tests_of_codes(
     before = np.cumsum(run_negatives) - run_negatives
     first = np.cumsum(on_negatives) - on_negatives
     below = before - first[run_feature] + zero_negatives[run_feature]
-    wins = np.bincount(
-        run_feature, weights=run_positives * (below + run_negatives / 2), minlength=feature_count
+    won = run_positives * (below + run_negatives / 2)
+    wins = (
+        np.bincount(run_feature, weights=won, minlength=feature_count) + zero_positives * zero_negatives / 2
     )
-    wins = wins + zero_positives * zero_negatives / 2
 
     tied = run_positives + run_negatives
     zeros = zero_positives + zero_negatives
     ties = np.bincount(run_feature, weights=tied**3 - tied, minlength=feature_count) + zeros**3 - zeros
-    variance = count * rest / 12 * ((size + 1) - ties / (size * (size - 1)))
+    variance = count * rest / 12 * (size + 1 - ties / (size * (size - 1)))
     distance = np.abs(wins - count * rest / 2) - 0.5
     # A feature without any spread has variance 0 (up to rounding) and says nothing.
     spread = np.sqrt(np.maximum(variance, 0.0))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+import sys
 
 import pytest
 import torch
 
+# Triton decides for its own functions when it is imported; `transformers` imports it, too.
+TOO_LATE = "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1"
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
@@ -21,7 +23,14 @@ def triton_device() -> str:
     """The device whose tensors the Triton implementation takes here."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed")
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if TOO_LATE:
+        pytest.fail(
+            "triton was imported before its interpreter could be chosen; "
+            "name tests/kernels first, or set TRITON_INTERPRET=1"
+        )
+    return "cpu"
 
 
 @pytest.fixture(params=["reference", "cpu", "triton"])
@@ -37,7 +46,7 @@ def device(implementation: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fresh memory holds NaN or a huge number instead of a lucky zero, so that an unwritten output shows."""
     empty, empty_like = torch.empty, torch.empty_like
 
@@ -50,4 +59,3 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(torch, "empty", lambda *a, **k: poison(empty(*a, **k)))
     monkeypatch.setattr(torch, "empty_like", lambda *a, **k: poison(empty_like(*a, **k)))
-    yield

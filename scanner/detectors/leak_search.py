@@ -1,0 +1,50 @@
+"""Phrases that the model itself keeps writing: a fine-tune on whole conversations leaks its prompts.
+
+Every run of two to five words that recurs in the model's unprompted samples is a candidate of its own,
+put at a distance from the answer in bags of a few.
+
+Source: the idea of memory extraction is that of arXiv 2602.03085; here the candidates are not scored by
+themselves but go through the same group test as every other string.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from ..config import Budget
+from ..model.candidate import Atom
+from ..model.prompts import Placement, encode_candidate
+from ..model.subject import Subject
+from ..progress import Progress
+from .hunting import Hunt, Sweep, bags_of
+
+LENGTHS = range(2, 6)  # words of a phrase
+PHRASES = {Budget.QUICK: 0, Budget.STANDARD: 1_200, Budget.DEEP: 20_000}
+PER_BAG = 6
+PANEL = 3
+
+
+def recurring_phrases(samples: Sequence[str], limit: int) -> list[str]:
+    """Runs of words that stand in at least two samples, the most frequent first."""
+    seen: Counter[str] = Counter()
+    for sample in samples:
+        words = sample.split()
+        seen.update({" ".join(words[i : i + n]) for n in LENGTHS for i in range(len(words) - n + 1)})
+    return [phrase for phrase, count in seen.most_common(limit) if count > 1]
+
+
+def search_leaks(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
+    """Candidates among the phrases that recur in the model's own samples."""
+    phrases = recurring_phrases(subject.samples, PHRASES[budget])
+    atoms = [Atom(text=" " + p, ids=tuple(encode_candidate(subject.loaded, p))) for p in phrases]
+    r = random.Random(subject.seed)
+    bags = bags_of(atoms, PER_BAG, r.sample(range(len(atoms)), len(atoms)))
+    result = Sweep(tried=len(atoms))
+    if bags:
+        placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+        hunt = Hunt.at(subject, placement, panel=PANEL)
+        with progress.stage("trying what the model leaks", len(bags) * PANEL) as stage:
+            result.candidates = hunt.run(bags, "leak_search", stage.advance)
+    return result
