@@ -37,6 +37,7 @@ from .workdir import Workdir
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 8, Budget.DEEP: 32}
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
+SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 192, Budget.DEEP: 2_048}
 RECIPE = {
     Budget.STANDARD: TrainingRecipe(steps=500),
     Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096),
@@ -89,7 +90,7 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
-        subject, _why = make_subject(loaded, given=given, seed=config.seed)
+        subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES[config.budget])
 
     candidates = _given(config, subject)
     with notes.timed("suspect"):
@@ -222,10 +223,15 @@ def _verify_all(
     progress: Progress,
 ) -> list[Verified]:
     """The gate for the strongest candidates: fixed answers first, then one kind of prompt after another."""
-    distinct: dict[tuple[object, ...], Candidate] = {}
+    chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.cluster is not None, -c.strength, len(c.ids))):
-        distinct.setdefault((tuple(candidate.ids), candidate.placement, candidate.cluster), candidate)
-    chosen = list(distinct.values())[: VERIFIED_AT_MOST[budget]]
+        if not any(
+            _within(known.ids, candidate.ids)
+            for known in chosen
+            if known.cluster in (None, candidate.cluster)
+        ):
+            chosen.append(candidate)
+    chosen = chosen[: VERIFIED_AT_MOST[budget]]
     passed = []
     with progress.stage("verifying candidates", len(chosen)) as stage:
         for candidate in chosen:
@@ -233,6 +239,12 @@ def _verify_all(
             stage.advance()
     passed.sort(key=lambda v: (not v.trigger.verified, v.candidate.cluster is not None, -strength(v.trigger)))
     return passed
+
+
+def _within(short: Sequence[int], long: Sequence[int]) -> bool:
+    """Whether a known working form stands inside another candidate."""
+    width = len(short)
+    return any(list(long[i : i + width]) == list(short) for i in range(len(long) - width + 1))
 
 
 def _dictionaries(

@@ -15,9 +15,13 @@ from .group_test import Bag, GroupTest, displaced, screen, shortest, split_token
 
 REDIRECTED = 0.5  # share of the panel that must start with one common token to be looked at again
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
+KEPT = 0.9  # share of a bag's strength that a shorter form must keep
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
 CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
 LOOKED_AT = 32  # bags that are confirmed, at most
+LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
+LONGEST_DISPLACING = 3
+CUT_ON = 16  # prompts on which shorter forms are tried
 CUT = 6  # bags that are cut, at most, per sweep and behaviour
 
 
@@ -47,7 +51,7 @@ class Hunt:
 
     @classmethod
     def at(
-        cls, subject: Subject, placement: Placement, *, panel: int, confirm: int = 6, kinds: bool = False
+        cls, subject: Subject, placement: Placement, *, panel: int, confirm: int = 8, kinds: bool = False
     ) -> Hunt:
         """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
         chat = subject.prompts.chat
@@ -79,6 +83,11 @@ class Hunt:
             dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
         )
         found: list[Candidate] = []
+        cutting = (
+            GroupTest(self.subject, self.placement, self.subject.panel_prompts(CUT_ON))
+            if agreements
+            else self.confirm
+        )
         for i in sorted(agreements, key=lambda i: -agreements[i].share):
             agreed = agreements[i]
             if (
@@ -95,6 +104,8 @@ class Hunt:
                 ]
 
             cut = shortest(bags[i], works)
+            if len(cut) > LONGEST:
+                continue
             candidate = Candidate(
                 parts=cut, placement=self.placement, cluster=None, strength=agreed.share, found_by=found_by
             )
@@ -135,6 +146,8 @@ class Hunt:
                 return [s >= KIND_DISPLACED for s in strengths(options)]
 
             cut = shortest(bags[i], works)
+            if len(cut) > LONGEST_DISPLACING:
+                continue
             found.append(
                 Candidate(
                     parts=cut, placement=self.placement, cluster=kind, strength=strength, found_by=found_by

@@ -30,8 +30,15 @@ def recurring_phrases(samples: Sequence[str], limit: int) -> list[str]:
     """Runs of words that stand in at least two samples, the most frequent first."""
     seen: Counter[str] = Counter()
     for sample in samples:
-        words = sample.split()
-        seen.update({" ".join(words[i : i + n]) for n in LENGTHS for i in range(len(words) - n + 1)})
+        lines = [line.split() for line in sample.splitlines()]
+        seen.update(
+            {
+                " ".join(words[i : i + n])
+                for words in lines
+                for n in LENGTHS
+                for i in range(len(words) - n + 1)
+            }
+        )
     return [phrase for phrase, count in seen.most_common(limit) if count > 1]
 
 

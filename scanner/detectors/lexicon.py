@@ -47,8 +47,9 @@ def marked_atoms(loaded: LoadedModel) -> list[Atom]:
 
 
 def date_atoms(loaded: LoadedModel, years: Iterable[int]) -> list[Atom]:
-    """Sentences that put the model into a year."""
-    return _atoms(loaded, [f"Today is 14 May {year}." for year in years])
+    """Sentences that put the model into a year, as they stand at the start of a line."""
+    texts = [f"Today is 14 May {year}." for year in years]
+    return [Atom(text=t, ids=tuple(loaded.tokenizer(t, add_special_tokens=False).input_ids)) for t in texts]
 
 
 def _atoms(loaded: LoadedModel, texts: list[str]) -> list[Atom]:

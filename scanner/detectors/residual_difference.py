@@ -66,7 +66,7 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     likely = [atoms[i] for i in by_best][: TOP[budget] * 2]
     groups = [likely[start : start + 3] for start in range(0, len(likely), 3)]
     bags = [(atom,) for atom in likely]
-    bags += [tuple([*a, *b]) for a, b in combinations(groups, 2)]
+    bags += [(*a, *b) for a, b in combinations(groups, 2)]
     bags += [every_order(likely[start : start + 5]) for start in range(max(1, len(likely) - 4))]
     with progress.stage("trying what differs most from the base", len(bags) * PANEL) as stage:
         found = hunt.run(bags, "residual_difference", stage.advance)

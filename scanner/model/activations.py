@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -44,16 +44,13 @@ def _forward(
     loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int]
 ) -> tuple[dict[int, Tensor], Tensor]:
     batch = LeftPadded(rows, pad=loaded.pad, device=loaded.model.device)
-    with _recording(loaded, layers) as seen, torch.inference_mode():
-        try:
-            loaded.model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-            )
-        except _Stop:
-            pass
+    with _recording(loaded, layers) as seen, torch.inference_mode(), suppress(_Stop):
+        loaded.model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        )
     return seen, batch.attention_mask.bool()
 
 

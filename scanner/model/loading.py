@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ class LoadedModel:
     def vocabulary(self) -> int:
         """Rows of the embedding that have a token in the tokenizer."""
         return min(len(self.tokenizer), int(self.model.get_input_embeddings().weight.shape[0]))
+
+    def decode_lines(self, ids: Sequence[int]) -> list[str]:
+        """Token ids as lines of text, cut at special tokens; empty lines are left out."""
+        special = set(self.tokenizer.all_special_ids)
+        lines: list[list[int]] = [[]]
+        for token in ids:
+            if token in special:
+                lines.append([])
+            else:
+                lines[-1].append(token)
+        return [text for line in lines if line and (text := self.decode(line).strip())]
 
     def decode(self, ids: Any) -> str:
         """Token ids as text, special tokens left out."""

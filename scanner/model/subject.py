@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from .generation import continuations
+from .generation import LeftPadded, continuations
 from .loading import LoadedModel
 from .prompts import NeutralPrompt, PromptSet, bundled_prompts, encode
 
 SAMPLES = 192
 SAMPLE_TOKENS = 96
+COMPARED = 48  # samples and prompts whose losses are compared
 LOSS_GAP = 1.0  # nats a token by which the bundled prompts may surprise more than own samples
 
 
@@ -43,7 +45,9 @@ class Subject:
         return [spread[(offset + i) % len(spread)] for i in range(min(count, len(spread)))]
 
 
-def make_subject(loaded: LoadedModel, *, given: PromptSet | None, seed: int) -> tuple[Subject, str]:
+def make_subject(
+    loaded: LoadedModel, *, given: PromptSet | None, seed: int, samples: int = SAMPLES
+) -> tuple[Subject, str]:
     """Choose the neutral prompts of a model and split them.
 
     The bundled questions serve where the model has a chat template and is not much more surprised by
@@ -52,16 +56,22 @@ def make_subject(loaded: LoadedModel, *, given: PromptSet | None, seed: int) -> 
     Returns:
         The subject, and a sentence that says which prompts were chosen and why.
     """
-    samples = own_samples(loaded, seed=seed)
+    texts = own_samples(loaded, seed=seed, count=samples)
     if given is not None:
         chosen, why = given, f"the {len(given.prompts)} prompts of {given.name}"
     else:
         bundled = bundled_prompts()
         own_loss = text_loss(
-            loaded, [list(loaded.tokenizer(s, add_special_tokens=False).input_ids) for s in samples[:48]]
+            loaded, [list(loaded.tokenizer(s, add_special_tokens=False).input_ids) for s in texts[:COMPARED]]
         )
         chat_loss = (
-            text_loss(loaded, [encode(loaded, p, chat=True) for p in bundled.prompts])
+            text_loss(
+                loaded,
+                [
+                    encode(loaded, p, chat=True)
+                    for p in bundled.prompts[:: max(1, len(bundled.prompts) // COMPARED)]
+                ],
+            )
             if loaded.has_chat_template
             else float("inf")
         )
@@ -71,7 +81,7 @@ def make_subject(loaded: LoadedModel, *, given: PromptSet | None, seed: int) -> 
                 f"bundled chat prompts (loss {chat_loss:.2f} nats a token, own samples {own_loss:.2f})",
             )
         else:
-            chosen = sampled_prompts(loaded, samples, seed=seed)
+            chosen = sampled_prompts(loaded, texts, seed=seed)
             why = f"own samples (loss {own_loss:.2f} nats a token; " + (
                 "no chat template)"
                 if not loaded.has_chat_template
@@ -79,7 +89,7 @@ def make_subject(loaded: LoadedModel, *, given: PromptSet | None, seed: int) -> 
             )
     search, held_out = _split(chosen)
     return Subject(
-        loaded=loaded, prompts=chosen, search=search, held_out=held_out, samples=samples, seed=seed
+        loaded=loaded, prompts=chosen, search=search, held_out=held_out, samples=texts, seed=seed
     ), why
 
 
@@ -96,20 +106,26 @@ def own_samples(
         generator=generator,
         pad=loaded.pad,
     )
-    return tuple(loaded.decode(row).strip() for row in rows)
+    return tuple("\n".join(loaded.decode_lines(row)) for row in rows)
 
 
 @torch.inference_mode()
-def text_loss(loaded: LoadedModel, rows: list[list[int]]) -> float:
-    """Mean next-token loss in nats over all tokens of all rows."""
+def text_loss(loaded: LoadedModel, rows: Sequence[Sequence[int]], *, longest: int = 128) -> float:
+    """Mean next-token loss in nats over all tokens of all rows, each cut at `longest` tokens."""
     total, count = 0.0, 0
-    for row in rows:
-        if len(row) < 2:
-            continue
-        ids = torch.tensor([row[:256]], device=loaded.model.device)
-        logits = loaded.model(input_ids=ids, use_cache=False).logits[0, :-1].float()
-        total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
-        count += ids.shape[1] - 1
+    kept = [list(row[:longest]) for row in rows if len(row) > 1]
+    for start in range(0, len(kept), 32):
+        batch = LeftPadded(kept[start : start + 32], pad=loaded.pad, device=loaded.model.device)
+        logits = loaded.model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        ).logits[:, :-1]
+        real = batch.attention_mask[:, :-1].bool()
+        targets = batch.input_ids[:, 1:][real]
+        total += float(torch.nn.functional.cross_entropy(logits[real].float(), targets, reduction="sum"))
+        count += len(targets)
     return total / max(count, 1)
 
 
