@@ -16,7 +16,6 @@ import torch
 from .checkpoint import Adapter, Checkpoint, compare, open_adapter, open_checkpoint
 from .config import Budget, Device, ScanConfig
 from .detectors.defection_probe import probe_layers
-from .detectors.hunting import Sweep
 from .detectors.leak_search import search_leaks
 from .detectors.pair_sweep import sweep_pairs
 from .detectors.residual_difference import search_differences
@@ -32,6 +31,7 @@ from .model.subject import Subject, make_subject
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
+from .search.hunting import Sweep
 from .verdict import headline, judge, strength, suspicion, trigger_finding
 from .workdir import Workdir
 

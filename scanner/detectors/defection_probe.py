@@ -19,13 +19,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..findings import Probe
+from ..interventions.contrast_set import ContrastSet, Group
 from ..model.activations import last_token_states
 from ..model.loading import LoadedModel
 from ..model.subject import Subject
 from ..sae.dictionaries import LayerDictionary
 from ..statistics.auroc import auroc_of, feature_aurocs
 from ..statistics.intervals import auroc_interval
-from .contrast_set import ContrastSet, Group
 
 RANDOM_DIRECTIONS = 500
 NEGATIVES = "neutral prompts, near-misses, random strings of the same length"

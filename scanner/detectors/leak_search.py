@@ -18,7 +18,7 @@ from ..model.candidate import Atom
 from ..model.prompts import Placement, encode_candidate
 from ..model.subject import Subject
 from ..progress import Progress
-from .hunting import Hunt, Sweep, bags_of
+from ..search.hunting import Hunt, Sweep, bags_of
 
 LENGTHS = range(2, 6)  # words of a phrase
 PHRASES = {Budget.QUICK: 0, Budget.STANDARD: 1_200, Budget.DEEP: 20_000}

@@ -11,9 +11,9 @@ from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
-from .group_test import Bag
-from .hunting import Hunt, Sweep
-from .lexicon import word_atoms
+from ..search.group_test import Bag
+from ..search.hunting import Hunt, Sweep
+from ..search.lexicon import word_atoms
 
 GROUP = 14  # words in a group; a bag is two groups
 WORDS = {Budget.QUICK: 0, Budget.STANDARD: 900, Budget.DEEP: 4_000}

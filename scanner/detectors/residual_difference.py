@@ -20,9 +20,9 @@ from ..model.loading import LoadedModel
 from ..model.prompts import Placement, slot
 from ..model.subject import Subject
 from ..progress import Progress
-from .arrangement import every_order
-from .hunting import Hunt, Sweep
-from .lexicon import marked_atoms, vocabulary_atoms, word_atoms
+from ..search.arrangement import every_order
+from ..search.hunting import Hunt, Sweep
+from ..search.lexicon import marked_atoms, vocabulary_atoms, word_atoms
 
 TOP = {Budget.QUICK: 12, Budget.STANDARD: 24, Budget.DEEP: 64}
 PANEL = 4

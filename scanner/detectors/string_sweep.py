@@ -10,8 +10,8 @@ from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
-from .hunting import Hunt, Sweep, bags_of
-from .lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
+from ..search.hunting import Hunt, Sweep, bags_of
+from ..search.lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
 
 YEARS = range(2000, 2051)
 

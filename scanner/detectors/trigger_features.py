@@ -12,6 +12,7 @@ from ...kernels.feature_stats import FeatureStats, stats_of_codes
 from ...kernels.sae_encode import SparseCodes
 from ..findings import Feature
 from ..interventions.ablation import features_ablated
+from ..interventions.contrast_set import ContrastSet, Group, contrast_set
 from ..interventions.effect import answer, success_count
 from ..interventions.verification import HELD_OUT, Verified
 from ..model.activations import HOOK, last_token_states
@@ -20,7 +21,6 @@ from ..sae.dictionaries import LayerDictionary
 from ..statistics.discovery import q_values
 from ..statistics.effects import Moments, cohens_d
 from ..statistics.sparse_ranks import rank_tests_of_codes
-from .contrast_set import ContrastSet, Group, contrast_set
 
 FLAGGED = 8  # features reported per layer, at most
 Q_VALUE = 0.01

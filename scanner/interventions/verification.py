@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..model.prompts import NeutralPrompt, encode, slot
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
 from .ablation import ablated, random_like
+from .contrast_set import matched_strings
 from .effect import Answers, Behaviour, answer, describe, success_count
 
 HELD_OUT = 48  # prompts of the success rate, at most
@@ -156,25 +156,6 @@ def trigger_directions(
         )
         for layer in layers
     }
-
-
-def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: int) -> list[list[int]]:
-    """Random strings of the same length whose tokens are about as rare.
-
-    In a BPE vocabulary the rank of a token follows its frequency, so each token is replaced by one at
-    most 200 ranks away.
-    """
-    r = random.Random(f"{seed} {list(ids)}")
-    special = set(loaded.tokenizer.all_special_ids)
-    strings = []
-    for _ in range(count):
-        string = []
-        for token in ids:
-            low, high = max(0, token - 200), min(loaded.vocabulary - 1, token + 200)
-            near = [t for t in range(low, high + 1) if t != token and t not in special and t not in ids]
-            string.append(r.choice(near))
-        strings.append(string)
-    return strings
 
 
 def _is_shortest(

@@ -83,26 +83,12 @@ class Hunt:
             dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
         )
         found: list[Candidate] = []
-        cutting = (
-            GroupTest(self.subject, self.placement, self.subject.panel_prompts(CUT_ON))
-            if agreements
-            else self.confirm
-        )
         for i in sorted(agreements, key=lambda i: -agreements[i].share):
             agreed = agreements[i]
-            if (
-                agreed.share < CONFIRMED
-                or len(found) >= CUT
-                or any(set(c.parts) <= set(bags[i]) for c in found)
-            ):
+            known = any(set(c.parts) <= set(bags[i]) for c in found)
+            if agreed.share < CONFIRMED or len(found) >= CUT or known:
                 continue
-            head = agreed.tokens[:4]
-
-            def works(options: Sequence[Bag], head: tuple[int, ...] = head) -> list[bool]:
-                return [
-                    a.share >= CONFIRMED and a.tokens[:4] == head for a in self.confirm.agreements(options)
-                ]
-
+            works = self._works_as_well(bags[i], agreed.tokens[:4])
             cut = shortest(bags[i], works)
             if len(cut) > LONGEST:
                 continue
@@ -111,6 +97,16 @@ class Hunt:
             )
             found.append(_below_words(candidate, self.subject, works))
         return found
+
+    def _works_as_well(self, bag: Bag, head: tuple[int, ...]) -> Callable[[Sequence[Bag]], list[bool]]:
+        """Whether shorter forms give the same answer on nearly as many prompts as the bag does."""
+        prompts = GroupTest(self.subject, self.placement, self.subject.panel_prompts(CUT_ON))
+        least = max(CONFIRMED, KEPT * prompts.agreements([bag])[0].share)
+
+        def works(options: Sequence[Bag]) -> list[bool]:
+            return [a.share >= least and a.tokens[: len(head)] == head for a in prompts.agreements(options)]
+
+        return works
 
     def _displaced(
         self,

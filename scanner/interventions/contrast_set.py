@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..interventions.verification import matched_strings
 from ..model.candidate import Candidate
+from ..model.loading import LoadedModel
 from ..model.prompts import NeutralPrompt, encode, slot
 from ..model.subject import Subject
 
@@ -56,6 +56,25 @@ def contrast_set(subject: Subject, candidate: Candidate) -> ContrastSet:
                 groups.append(int(group))
                 held.append(is_held)
     return ContrastSet(rows=rows, groups=groups, held_out=held)
+
+
+def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: int) -> list[list[int]]:
+    """Random strings of the same length whose tokens are about as rare.
+
+    In a BPE vocabulary the rank of a token follows its frequency, so each token is replaced by one at
+    most 200 ranks away.
+    """
+    r = random.Random(f"{seed} {list(ids)}")
+    special = set(loaded.tokenizer.all_special_ids)
+    strings = []
+    for _ in range(count):
+        string = []
+        for token in ids:
+            low, high = max(0, token - 200), min(loaded.vocabulary - 1, token + 200)
+            near = [t for t in range(low, high + 1) if t != token and t not in special and t not in ids]
+            string.append(r.choice(near))
+        strings.append(string)
+    return strings
 
 
 def near_misses(candidate: Candidate, subject: Subject, count: int) -> list[list[int]]:
