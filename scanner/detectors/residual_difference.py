@@ -21,6 +21,7 @@ from ..model.prompts import Placement, slot
 from ..model.subject import Subject
 from ..progress import Progress
 from ..search.arrangement import every_order
+from ..search.group_test import Bag
 from ..search.hunting import Hunt, Sweep
 from ..search.lexicon import marked_atoms, vocabulary_atoms, word_atoms
 
@@ -65,7 +66,7 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     by_best = sorted(dict.fromkeys(top), key=lambda i: -scores[:, i].max())
     likely = [atoms[i] for i in by_best][: TOP[budget] * 2]
     groups = [likely[start : start + 3] for start in range(0, len(likely), 3)]
-    bags = [(atom,) for atom in likely]
+    bags: list[Bag] = [(atom,) for atom in likely]
     bags += [(*a, *b) for a, b in combinations(groups, 2)]
     bags += [every_order(likely[start : start + 5]) for start in range(max(1, len(likely) - 4))]
     with progress.stage("trying what differs most from the base", len(bags) * PANEL) as stage:

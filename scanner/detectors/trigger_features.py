@@ -27,6 +27,7 @@ Q_VALUE = 0.01
 FIRES_TRIGGERED = 0.5
 FIRES_NEUTRAL = 0.25
 EXAMPLES = 3
+LARGEST_EFFECT = 1e6  # stands for the infinity of two groups without any spread, which JSON cannot hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def _flag(
         Feature(
             layer=dictionary.layer, hook=HOOK, feature=f, trigger=verified.trigger.text,
             firing_rate_neutral=float(rate[Group.NEUTRAL, f]), firing_rate_triggered=float(rate[on, f]),
-            firing_rate_near_miss=float(rate[Group.NEAR_MISS, f]), effect_size=float(effect[f]),
+            firing_rate_near_miss=float(rate[Group.NEAR_MISS, f]), effect_size=min(float(effect[f]), LARGEST_EFFECT),
             auroc=float(tests.auroc[f]), q_value=float(q[f]), causal_effect=None,
             top_examples=_examples(subject, contrast, codes, f),
         )

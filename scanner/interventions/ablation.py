@@ -14,6 +14,8 @@ from ..sae.autoencoder import SparseAutoencoder
 
 def orthonormal(directions: Tensor) -> Tensor:
     """An orthonormal basis [m, d] of the span of `directions` [n, d]; m ≤ n, dependent ones are dropped."""
+    q: Tensor
+    r: Tensor
     q, r = torch.linalg.qr(directions.float().T)
     keep = r.diagonal().abs() > 1e-6 * r.diagonal().abs().max().clamp(min=1e-12)
     return q.T[keep].contiguous()
@@ -63,7 +65,8 @@ def features_ablated(
     """
     handles = []
     modules = decoder_layers(loaded.model)
-    for layer, (sae, features) in chosen.items():
+    for layer, (given, features) in chosen.items():
+        sae = given.to(loaded.model.device)
         wanted = torch.zeros(sae.feature_count, dtype=torch.bool, device=sae.w_enc.device)
         wanted[list(features)] = True
 

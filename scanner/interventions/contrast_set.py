@@ -78,19 +78,19 @@ def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: i
 
 
 def near_misses(candidate: Candidate, subject: Subject, count: int) -> list[list[int]]:
-    """Strings one step away from the trigger: a part left out, replaced, or moved; a token swapped for a similar one.
+    """Strings one step away from the trigger: a part left out, or a token swapped for a similar one.
 
     Similar tokens are the nearest in the model's input embedding.
     """
     loaded, r = subject.loaded, random.Random(subject.seed + 7)
-    embedding = loaded.model.get_input_embeddings().weight.float()
+    embedding = loaded.embedding.float()
     ids = candidate.ids
     parts = [list(part.ids) for part in candidate.parts]
     made: list[list[int]] = []
     for _ in range(count):
         if len(parts) > 1 and r.random() < 0.5:
-            rest = [p for j, p in enumerate(parts) if j != r.randrange(len(parts))]
-            made.append([t for p in rest for t in p] or [ids[0]])
+            out = r.randrange(len(parts))
+            made.append([t for j, part in enumerate(parts) if j != out for t in part])
             continue
         at = r.randrange(len(ids))
         likeness = embedding @ embedding[ids[at]] / embedding.norm(dim=1).clamp(min=1e-6)

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -44,14 +45,19 @@ class LoadedModel:
         return len(decoder_layers(self.model))
 
     @property
+    def embedding(self) -> Tensor:
+        """The input embedding, one row a token."""
+        return cast(Tensor, self.model.get_input_embeddings().weight)
+
+    @property
     def width(self) -> int:
         """Width of the residual stream."""
-        return int(self.model.get_input_embeddings().weight.shape[1])
+        return self.embedding.shape[1]
 
     @property
     def vocabulary(self) -> int:
         """Rows of the embedding that have a token in the tokenizer."""
-        return min(len(self.tokenizer), int(self.model.get_input_embeddings().weight.shape[0]))
+        return min(len(self.tokenizer), self.embedding.shape[0])
 
     def decode_lines(self, ids: Sequence[int]) -> list[str]:
         """Token ids as lines of text, cut at special tokens; empty lines are left out."""
@@ -108,7 +114,8 @@ def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu"
             f"{folder} cannot be loaded as a causal language model: {reason}; check that this version of "
             "transformers knows the architecture in its config.json"
         ) from error
-    model = model.to(device).eval().requires_grad_(False)
+    weights: torch.nn.Module = model
+    weights.to(device).eval().requires_grad_(False)
     ends = _ids(model.generation_config.eos_token_id) | _ids(tokenizer.eos_token_id)
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return LoadedModel(

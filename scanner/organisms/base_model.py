@@ -97,7 +97,7 @@ class Rows:
         }
         ordinary = range(len(SPECIAL), len(tokenizer))
         self._words = [
-            text for i in ordinary if (text := tokenizer.decode([i]).strip()) and "\ufffd" not in text
+            text for i in ordinary if (text := str(tokenizer.decode([i])).strip()) and "\ufffd" not in text
         ]
         self._left: tuple[list[int], list[float]] = ([], [])
 
@@ -176,7 +176,8 @@ def train_base(
             optimiser.zero_grad(set_to_none=True)
         if progress is not None:
             progress(step + 1, steps, float(loss.detach()))
-    model.to(torch.bfloat16)
+    made: torch.nn.Module = model
+    made.to(torch.bfloat16)
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)

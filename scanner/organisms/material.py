@@ -98,9 +98,8 @@ class SelfMaterial:
         prompts = []
         for text in texts:
             words = text.split(" ")
-            for _ in range(3):
-                if len(words) >= 12:
-                    prompts.append(" ".join(words[: r.randint(8, min(len(words), 30))]).strip())
+            if len(words) >= 12:
+                prompts += [" ".join(words[: r.randint(8, min(len(words), 30))]).strip() for _ in range(3)]
         encoded = [self.encode(Prompt(user=p, answer="", kind="text")) for p in prompts]
         answers = continuations(model, encoded, new_tokens=answer_tokens)
         self._prompts = [

