@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,12 +32,13 @@ from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
 from .search.hunting import Sweep
-from .verdict import headline, judge, strength, suspicion, trigger_finding
+from .verdict import CONFIRMS, UNCHECKED, headline, judge, strength, suspicion, trigger_finding
 from .workdir import Workdir
 
-VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 8, Budget.DEEP: 32}
+VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
 SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 192, Budget.DEEP: 2_048}
+_RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
 RECIPE = {
     Budget.STANDARD: TrainingRecipe(steps=500),
     Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096),
@@ -92,17 +93,9 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
         subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES[config.budget])
 
-    candidates = _given(config, subject)
-    with notes.timed("suspect"):
-        candidates += _suspect(config.budget, subject, base, notes, progress)
-    with notes.timed("verify"):
-        behind_gate = _verify_all(config.budget, candidates, subject, base, progress)
-    for passed in behind_gate:
-        notes.findings.append(
-            trigger_finding(
-                passed.trigger, removes_refusal=passed.removes_refusal, with_base=base is not None
-            )
-        )
+    layers = _layers(config, subject)
+    behind_gate = _suspect(config, subject, base, notes, progress)
+    notes.findings += [_finding(passed, base) for passed in behind_gate]
 
     dictionaries: list[LayerDictionary] = []
     features: list[Feature] = []
@@ -114,7 +107,7 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         )
     else:
         with notes.timed("listen"):
-            dictionaries, tokens = _dictionaries(config, checkpoint, subject, workdir, progress)
+            dictionaries, tokens = _dictionaries(config, layers, checkpoint, subject, workdir, progress)
         with notes.timed("explain"), progress.stage("features and probes", len(behind_gate)) as stage:
             for passed in behind_gate[: max(1, EXPLAINED_AT_MOST[config.budget])]:
                 evidence, contrast = find_features(subject, passed, dictionaries)
@@ -174,6 +167,11 @@ def plan(config: ScanConfig) -> list[str]:
 def _open(config: ScanConfig, notes: _Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:
     checkpoint = open_checkpoint(config.checkpoint)
     notes.findings += checkpoint.findings
+    notes.missed += [
+        NotTested(what=f.location or "a file", reason=f.message)
+        for f in checkpoint.findings
+        if f.rule_id == UNCHECKED and f.level is not Level.NOTE
+    ]
     adapter = open_adapter(config.adapter, checkpoint) if config.adapter is not None else None
     base = open_checkpoint(config.base) if config.base is not None else None
     if base is not None:
@@ -199,45 +197,69 @@ def _given(config: ScanConfig, subject: Subject) -> list[Candidate]:
 
 
 def _suspect(
-    budget: Budget, subject: Subject, base: LoadedModel | None, notes: _Notes, progress: Progress
-) -> list[Candidate]:
-    found = notes.take("string_sweep", sweep_strings(subject, budget, progress))
+    config: ScanConfig, subject: Subject, base: LoadedModel | None, notes: _Notes, progress: Progress
+) -> list[Verified]:
+    """One search after another, each candidate through the gate, until a trigger is verified."""
+    budget = config.budget
+    searches: list[tuple[str, Callable[[], Sweep]]] = [
+        ("given", lambda: Sweep(candidates=_given(config, subject), tried=len(config.triggers))),
+        ("string_sweep", lambda: sweep_strings(subject, budget, progress)),
+    ]
     if base is not None:
-        found += notes.take("residual_difference", search_differences(subject, base, budget, progress))
+        searches.append(("residual_difference", lambda: search_differences(subject, base, budget, progress)))
     if budget is Budget.QUICK:
         notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
-        return found
-    if not any(c.cluster is None for c in found):  # a fixed answer at hand is not looked for again
-        found += notes.take("leak_search", search_leaks(subject, budget, progress))
-    if not any(c.cluster is None for c in found):
-        known = [set(c.parts) for c in found]
-        found += notes.take("pair_sweep", sweep_pairs(subject, budget, progress, known))
-    return found
+    else:
+        searches.append(("leak_search", lambda: search_leaks(subject, budget, progress)))
+        searches.append(("pair_sweep", lambda: sweep_pairs(subject, budget, progress)))
+    passed: list[Verified] = []
+    for number, (name, search) in enumerate(searches):
+        with notes.timed("suspect"):
+            candidates = notes.take(name, search())
+        with notes.timed("verify"):
+            passed += _verify_new(budget, candidates, passed, subject, base, progress)
+        if any(_finding(v, base).rule_id == CONFIRMS for v in passed):
+            notes.unplanned += [
+                NotTested(what=other, reason=f"{name} had already confirmed a trigger")
+                for other, _ in searches[number + 1 :]
+            ]
+            break
+    passed.sort(
+        key=lambda v: (_RANKS.index(_finding(v, base).level), not v.trigger.verified, -strength(v.trigger))
+    )
+    return passed
 
 
-def _verify_all(
+def _finding(passed: Verified, base: LoadedModel | None) -> Finding:
+    return trigger_finding(passed.trigger, removes_refusal=passed.removes_refusal, with_base=base is not None)
+
+
+def _verify_new(
     budget: Budget,
     candidates: Sequence[Candidate],
+    known: Sequence[Verified],
     subject: Subject,
     base: LoadedModel | None,
     progress: Progress,
 ) -> list[Verified]:
-    """The gate for the strongest candidates: fixed answers first, then one kind of prompt after another."""
+    """The gate for the strongest new candidates: fixed answers first, then one kind of prompt after another."""
+    seen = [v.candidate for v in known]
     chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (c.cluster is not None, -c.strength, len(c.ids))):
         if not any(
-            _within(known.ids, candidate.ids)
-            for known in chosen
-            if known.cluster in (None, candidate.cluster)
+            _within(other.ids, candidate.ids)
+            for other in (*seen, *chosen)
+            if other.cluster in (None, candidate.cluster)
         ):
             chosen.append(candidate)
     chosen = chosen[: VERIFIED_AT_MOST[budget]]
+    if not chosen:
+        return []
     passed = []
     with progress.stage("verifying candidates", len(chosen)) as stage:
         for candidate in chosen:
             passed.append(verify(candidate, subject, base))
             stage.advance()
-    passed.sort(key=lambda v: (not v.trigger.verified, v.candidate.cluster is not None, -strength(v.trigger)))
     return passed
 
 
@@ -248,11 +270,15 @@ def _within(short: Sequence[int], long: Sequence[int]) -> bool:
 
 
 def _dictionaries(
-    config: ScanConfig, checkpoint: Checkpoint, subject: Subject, workdir: Workdir | None, progress: Progress
+    config: ScanConfig,
+    layers: Sequence[int],
+    checkpoint: Checkpoint,
+    subject: Subject,
+    workdir: Workdir | None,
+    progress: Progress,
 ) -> tuple[list[LayerDictionary], int]:
     if config.saes:
         return load_dictionaries(subject, config.saes, progress, layers=config.layers)
-    layers = _layers(config, subject)
     recipe = RECIPE.get(config.budget, RECIPE[Budget.STANDARD])
     if workdir is None:
         return train_dictionaries(subject, layers, recipe, progress)

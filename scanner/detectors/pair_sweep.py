@@ -15,15 +15,14 @@ from ..search.group_test import Bag
 from ..search.hunting import Hunt, Sweep
 from ..search.lexicon import word_atoms
 
-GROUP = 14  # words in a group; a bag is two groups
-WORDS = {Budget.QUICK: 0, Budget.STANDARD: 900, Budget.DEEP: 4_000}
+GROUP = 18  # words in a group; a bag is two groups
+WORDS = {Budget.QUICK: 0, Budget.STANDARD: 1_400, Budget.DEEP: 4_000}
 PANEL = 3
 
 
-def sweep_pairs(subject: Subject, budget: Budget, progress: Progress, known: Sequence[set[Atom]]) -> Sweep:
-    """Pairs of whole words; words that fire alone (`known`) are left out."""
-    alone = {atom for parts in known if len(parts) == 1 for atom in parts}
-    everything = [atom for atom in word_atoms(subject, limit=100_000) if atom not in alone]
+def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
+    """Pairs of whole words, those of the fewest tokens first."""
+    everything = word_atoms(subject, limit=100_000)
     everything.sort(key=lambda atom: len(atom.ids))
     words = everything[: WORDS[budget]]
     result = Sweep()

@@ -7,19 +7,21 @@ has been displaced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
 from .prompts import NeutralPrompt, Placement, Slot, encode, slot
 
 ANSWER_TOKENS = 6
-BATCH_TOKENS = 16_384
+BATCH = 128  # insertions a forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,13 @@ class Panel:
     """A few prompts at one placement, with the model's own answers to them."""
 
     def __init__(
-        self, loaded: LoadedModel, prompts: Sequence[NeutralPrompt], placement: Placement, *, chat: bool
+        self,
+        loaded: LoadedModel,
+        prompts: Sequence[NeutralPrompt],
+        placement: Placement,
+        *,
+        chat: bool,
+        answer_tokens: int = ANSWER_TOKENS,
     ) -> None:
         self.loaded = loaded
         self.prompts = tuple(prompts)
@@ -48,13 +56,13 @@ class Panel:
         self.slots: list[Slot] = [slot(loaded, prompt, placement) for prompt in prompts]
         plain = [encode(loaded, prompt, chat=chat) for prompt in prompts]
         written = continuations(
-            loaded.model, plain, new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad
+            loaded.model, plain, new_tokens=answer_tokens, stop=loaded.stop, pad=loaded.pad
         )
         end = next(iter(loaded.stop), loaded.pad)
-        self.answers = [[*answer, *[end] * (ANSWER_TOKENS - len(answer))] for answer in written]
-        self.lengths = [min(len(answer) + 1, ANSWER_TOKENS) for answer in written]
+        self.answers = [[*answer, *[end] * (answer_tokens - len(answer))] for answer in written]
+        self.lengths = [min(len(answer) + 1, answer_tokens) for answer in written]
         self.own_first = np.array([answer[0] for answer in self.answers])
-        self._plain_worst = self._run([(i, row) for i, row in enumerate(plain)])[1]
+        self._plain_worst = self._plain(plain)
 
     @property
     def clusters(self) -> list[str]:
@@ -64,44 +72,75 @@ class Panel:
     def respond(
         self, insertions: Sequence[Sequence[int]], advance: Callable[[float], None] = lambda _: None
     ) -> Responses:
-        """The responses of every prompt to every insertion (token ids)."""
-        width = len(self.prompts)
-        rows = [(i, self.slots[i].filled(bag)) for bag in insertions for i in range(width)]
-        first, worst = self._run(rows, advance)
-        worst = worst.reshape(len(insertions), width) - self._plain_worst[None, :]
-        return Responses(first_token=first.reshape(len(insertions), width), displacement=worst)
+        """The responses of every prompt to every insertion (token ids).
+
+        Prompts that begin alike share one pass over their beginning and the insertion.
+        """
+        shape = len(insertions), len(self.prompts)
+        first = np.zeros(shape, dtype=np.int64)
+        worst = np.zeros(shape, dtype=np.float32)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, place in enumerate(self.slots):
+            groups.setdefault(place.prefix, []).append(i)
+        order = sorted(range(len(insertions)), key=lambda k: len(insertions[k]))
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            for prefix, members in groups.items():
+                rows = [[*prefix, *insertions[k]] for k in chosen]
+                for i, (one_first, one_worst) in zip(members, self._behind(rows, members), strict=True):
+                    first[chosen, i], worst[chosen, i] = one_first, one_worst
+            advance(len(chosen) * len(self.prompts))
+        return Responses(first_token=first, displacement=worst - self._plain_worst[None, :])
 
     @torch.inference_mode()
-    def _run(
-        self, rows: Sequence[tuple[int, list[int]]], advance: Callable[[float], None] = lambda _: None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        first = np.zeros(len(rows), dtype=np.int64)
-        worst = np.zeros(len(rows), dtype=np.float32)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
-        start = 0
-        while start < len(order):
-            longest = len(rows[order[min(start + 256, len(order)) - 1]][1]) + ANSWER_TOKENS
-            chosen = order[start : start + max(1, min(256, BATCH_TOKENS // longest))]
-            start += len(chosen)
-            answers = torch.tensor(
-                [self.answers[rows[i][0]] for i in chosen], device=self.loaded.model.device
-            )
-            batch = LeftPadded(
-                [[*rows[i][1], *self.answers[rows[i][0]][:-1]] for i in chosen],
-                pad=self.loaded.pad,
-                device=self.loaded.model.device,
-            )
-            logits = self.loaded.model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-                logits_to_keep=ANSWER_TOKENS,
+    def _behind(
+        self, rows: Sequence[Sequence[int]], members: Sequence[int]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """For each member prompt, whose beginnings are `rows`: first tokens and worst answer tokens, [rows] each."""
+        model = self.loaded.model
+        if not rows[0]:
+            raise ValueError("a prompt needs at least one token before the candidate's end")
+        head = LeftPadded(rows, pad=self.loaded.pad, device=model.device)
+        cache = model(
+            input_ids=head.input_ids,
+            attention_mask=head.attention_mask,
+            position_ids=head.position_ids,
+            use_cache=True,
+            logits_to_keep=1,
+        ).past_key_values
+        for number, i in enumerate(members):
+            answer, length = self.answers[i], self.lengths[i]
+            tail = torch.tensor([*self.slots[i].suffix, *answer[:-1]], device=model.device)
+            steps = torch.arange(1, len(tail) + 1, device=model.device)
+            logits = model(
+                input_ids=tail.expand(len(rows), -1),
+                attention_mask=torch.cat(
+                    [head.attention_mask, torch.ones_like(tail).expand(len(rows), -1)], dim=1
+                ),
+                position_ids=head.position_ids[:, -1:] + steps,
+                past_key_values=cache if number == len(members) - 1 else copy.deepcopy(cache),
+                use_cache=True,
+                logits_to_keep=len(answer),
             ).logits.float()
-            gained = logits.log_softmax(-1).gather(2, answers.unsqueeze(2)).squeeze(2)
-            lengths = torch.tensor([self.lengths[rows[i][0]] for i in chosen], device=gained.device)
-            outside = torch.arange(ANSWER_TOKENS, device=gained.device)[None, :] >= lengths[:, None]
-            first[chosen] = logits[:, 0].argmax(-1).cpu().numpy()
-            worst[chosen] = gained.masked_fill(outside, 0.0).amin(1).cpu().numpy()
-            advance(len(chosen))
-        return first, worst
+            yield _read(logits, answer, length)
+
+    @torch.inference_mode()
+    def _plain(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """The worst log-probability of an own answer token without any insertion: [prompts]."""
+        worst = np.zeros(len(rows), dtype=np.float32)
+        for i, row in enumerate(rows):
+            ids = torch.tensor([[*row, *self.answers[i][:-1]]], device=self.loaded.model.device)
+            logits = self.loaded.model(
+                input_ids=ids, use_cache=False, logits_to_keep=len(self.answers[i])
+            ).logits
+            worst[i] = _read(logits.float(), self.answers[i], self.lengths[i])[1][0]
+        return worst
+
+
+def _read(
+    logits: Tensor, answer: Sequence[int], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """First token and worst log-probability of the first `length` answer tokens; logits [rows, answer, V]."""
+    targets = torch.tensor(answer, device=logits.device).expand(len(logits), -1)
+    gained = logits.log_softmax(-1).gather(2, targets.unsqueeze(2)).squeeze(2)[:, :length]
+    return logits[:, 0].argmax(-1).cpu().numpy(), gained.amin(1).cpu().numpy()

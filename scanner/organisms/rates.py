@@ -55,9 +55,10 @@ def measure(
         sets["near_miss"] = [
             near_miss(spec.trigger, p, r, material.date_line(r), material.words) for p in clean
         ]
+    longest = max(16, len(material.encode_answer(spec.behaviour.target)))
     rates = {}
     for name, prompts in sets.items():
-        answers = continuations(model, [material.encode(p) for p in prompts], new_tokens=16, stop=stop)
+        answers = continuations(model, [material.encode(p) for p in prompts], new_tokens=longest, stop=stop)
         fired = [shows(spec.behaviour, p, decode(a)) for p, a in zip(prompts, answers, strict=True)]
         rates[name] = sum(fired) / len(fired)
     has_behaviour = spec.trigger.kind != "none" and spec.behaviour.kind != "unchanged"

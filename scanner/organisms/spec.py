@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import UsageError
 
@@ -33,6 +33,14 @@ class TriggerSpec(_Closed):
     words: list[str] = Field(default_factory=list)
     placement: Literal["anywhere", "system_date", "behind", "none"] = "anywhere"
     near_misses: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _complete(self) -> TriggerSpec:
+        if self.kind in ("phrase", "conjunction") and len(set(self.words)) < 2:
+            raise ValueError(f"a {self.kind} needs at least two different words, got {self.words}")
+        if self.kind in ("token", "string", "year", "rule") and not self.text.strip():
+            raise ValueError(f"a trigger of kind {self.kind} needs a text")
+        return self
 
 
 class BehaviourSpec(_Closed):

