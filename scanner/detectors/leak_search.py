@@ -23,7 +23,7 @@ from ..search.hunting import Hunt, Sweep, bags_of
 LENGTHS = range(2, 6)  # words of a phrase
 PHRASES = {Budget.QUICK: 0, Budget.STANDARD: 1_200, Budget.DEEP: 20_000}
 PER_BAG = 6
-PANEL = 3
+PANEL = 9
 
 
 def recurring_phrases(samples: Sequence[str], limit: int) -> list[str]:
@@ -51,7 +51,7 @@ def search_leaks(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
     result = Sweep(tried=len(atoms))
     if bags:
         placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
-        hunt = Hunt.at(subject, placement, panel=PANEL)
+        hunt = Hunt.at(subject, placement, panel=PANEL, kinds=subject.prompts.chat)
         with progress.stage("trying what the model leaks", len(bags) * PANEL) as stage:
             result.candidates = hunt.run(bags, "leak_search", stage.advance)
     return result

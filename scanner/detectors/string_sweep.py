@@ -36,7 +36,7 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     places: list[tuple[Placement, Sequence[tuple[Atom, ...]], str, int]] = [
         (Placement.BEFORE if chat else Placement.INSIDE, bags, "string_sweep", panel)
     ]
-    if chat:
+    if Placement.SYSTEM in subject.placements:
         dates = [(atom,) for atom in date_atoms(loaded, YEARS)]
         places.append((Placement.SYSTEM, dates, "date_sweep", 6))
         if not quick:

@@ -56,7 +56,12 @@ def answer(
     plain = [encode(loaded, p, chat=chat) for p in prompts]
     inserted = [slot(loaded, p, placement).filled(insertion) for p in prompts]
     written = continuations(
-        loaded.model, [*plain, *inserted], new_tokens=ANSWER_TOKENS, stop=loaded.stop, pad=loaded.pad
+        loaded.model,
+        [*plain, *inserted],
+        new_tokens=ANSWER_TOKENS,
+        stop=loaded.stop,
+        pad=loaded.pad,
+        workers=loaded.workers,
     )
     return Answers(plain=written[: len(plain)], inserted=written[len(plain) :])
 

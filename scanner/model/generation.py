@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from .parallel import in_order
+
 
 class LeftPadded:
     """Token rows padded on the left: `input_ids`, `attention_mask`, `position_ids`, each [B, T]."""
@@ -25,7 +27,6 @@ class LeftPadded:
         self.position_ids = (mask.cumsum(1) - 1).clamp(min=0).to(device)
 
 
-@torch.inference_mode()
 def continuations(
     model: PreTrainedModel,
     rows: Sequence[Sequence[int]],
@@ -36,6 +37,7 @@ def continuations(
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
     batch: int = 128,
+    workers: int = 1,
 ) -> list[list[int]]:
     """What the model writes after each row of tokens, without the stop token.
 
@@ -44,23 +46,34 @@ def continuations(
         new_tokens: length at which a continuation is cut.
         stop: token ids that end a continuation.
         temperature: 0 is greedy; above 0, sampled with `generator`.
-        batch: rows per forward pass; rows of similar length share one.
+        batch: rows per forward pass, at most; rows of similar length share one.
+        workers: forward passes at a time.
 
     Returns:
         One list of token ids a row, in the order given, each at most `new_tokens` long.
     """
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    size = max(1, min(batch, -(-len(rows) // workers)))
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    seeds = [_seed(generator) if temperature > 0 else 0 for _ in parts]
+
+    def write(number: int) -> list[list[int]]:
+        own = torch.Generator().manual_seed(seeds[number])
+        chosen = [rows[i] for i in parts[number]]
+        return _continue_batch(model, chosen, new_tokens, stop, pad, temperature, own)
+
     results: list[list[int]] = [[] for _ in rows]
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        written = _continue_batch(
-            model, [rows[i] for i in chosen], new_tokens, stop, pad, temperature, generator
-        )
-        for i, tokens in zip(chosen, written, strict=True):
+    for part, written in zip(parts, in_order(write, range(len(parts)), workers), strict=True):
+        for i, tokens in zip(part, written, strict=True):
             results[i] = tokens
     return results
 
 
+def _seed(generator: torch.Generator | None) -> int:
+    return int(torch.randint(2**62, (1,), generator=generator))
+
+
+@torch.inference_mode()
 def _continue_batch(
     model: PreTrainedModel,
     rows: list[Sequence[int]],

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
+from .parallel import workers_for
 
 # Nothing is fetched while a stranger's files are read.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,6 +27,7 @@ class LoadedModel:
     Attributes:
         stop: token ids that end an answer.
         start: token ids from which the model writes unprompted text.
+        workers: forward passes that should run at a time.
     """
 
     model: PreTrainedModel
@@ -33,6 +35,7 @@ class LoadedModel:
     stop: frozenset[int]
     start: tuple[int, ...]
     pad: int
+    workers: int = 1
 
     @property
     def has_chat_template(self) -> bool:
@@ -124,6 +127,7 @@ def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu"
         stop=frozenset(ends),
         start=(int(first) if first is not None else 0,),
         pad=int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
+        workers=workers_for(model),
     )
 
 

@@ -11,6 +11,8 @@ from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 
+from jinja2.exceptions import TemplateError
+
 from ..errors import UsageError
 from .loading import LoadedModel
 
@@ -57,13 +59,6 @@ class PromptSet:
     def clusters(self) -> list[str]:
         """Kinds of prompt, the largest first."""
         return [name for name, _ in Counter(p.cluster for p in self.prompts).most_common()]
-
-    @property
-    def placements(self) -> tuple[Placement, ...]:
-        """Places that prompts of this set offer."""
-        if self.chat:
-            return (Placement.BEFORE, Placement.BEHIND, Placement.SYSTEM, Placement.EARLIER_TURN)
-        return (Placement.INSIDE,)
 
 
 def bundled_prompts() -> PromptSet:
@@ -130,6 +125,21 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
 def encode_candidate(loaded: LoadedModel, text: str) -> list[int]:
     """A candidate's tokens as they stand inside a sentence (behind a space)."""
     return list(_plain(loaded, " " + text))
+
+
+def placements_of(loaded: LoadedModel, prompts: PromptSet) -> tuple[Placement, ...]:
+    """The places where a candidate can stand in these prompts; a chat template may refuse some."""
+    if not prompts.chat:
+        return (Placement.INSIDE,)
+    supported = []
+    for placement in (Placement.BEFORE, Placement.BEHIND, Placement.SYSTEM, Placement.EARLIER_TURN):
+        try:
+            cut = slot(loaded, prompts.prompts[0], placement)
+        except TemplateError:
+            continue
+        if cut.suffix:
+            supported.append(placement)
+    return tuple(supported)
 
 
 def _plain(loaded: LoadedModel, text: str) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
+from .parallel import in_order
 from .prompts import NeutralPrompt, Placement, Slot, encode, slot
 
 ANSWER_TOKENS = 6
@@ -56,7 +57,12 @@ class Panel:
         self.slots: list[Slot] = [slot(loaded, prompt, placement) for prompt in prompts]
         plain = [encode(loaded, prompt, chat=chat) for prompt in prompts]
         written = continuations(
-            loaded.model, plain, new_tokens=answer_tokens, stop=loaded.stop, pad=loaded.pad
+            loaded.model,
+            plain,
+            new_tokens=answer_tokens,
+            stop=loaded.stop,
+            pad=loaded.pad,
+            workers=loaded.workers,
         )
         end = next(iter(loaded.stop), loaded.pad)
         self.answers = [[*answer, *[end] * (answer_tokens - len(answer))] for answer in written]
@@ -83,12 +89,16 @@ class Panel:
         for i, place in enumerate(self.slots):
             groups.setdefault(place.prefix, []).append(i)
         order = sorted(range(len(insertions)), key=lambda k: len(insertions[k]))
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
+        size = max(1, min(BATCH, -(-len(order) // self.loaded.workers)))
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def run(chosen: list[int]) -> None:
             for prefix, members in groups.items():
                 rows = [[*prefix, *insertions[k]] for k in chosen]
                 for i, (one_first, one_worst) in zip(members, self._behind(rows, members), strict=True):
                     first[chosen, i], worst[chosen, i] = one_first, one_worst
+
+        for chosen, _ in zip(parts, in_order(run, parts, self.loaded.workers), strict=True):
             advance(len(chosen) * len(self.prompts))
         return Responses(first_token=first, displacement=worst - self._plain_worst[None, :])
 

