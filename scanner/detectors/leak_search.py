@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..config import Budget
-from ..model.candidate import Atom
+from ..interventions.effect import answer, describe
+from ..model.candidate import Atom, Candidate
 from ..model.prompts import Placement, encode_candidate
 from ..model.subject import Subject
 from ..progress import Progress
@@ -23,7 +24,7 @@ from ..search.hunting import Hunt, Sweep, bags_of
 LENGTHS = range(2, 6)  # words of a phrase
 PHRASES = {Budget.QUICK: 0, Budget.STANDARD: 1_200, Budget.DEEP: 20_000}
 PER_BAG = 6
-PANEL = 9
+PANEL = 4
 
 
 def recurring_phrases(samples: Sequence[str], limit: int) -> list[str]:
@@ -49,9 +50,19 @@ def search_leaks(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
     r = random.Random(subject.seed)
     bags = bags_of(atoms, PER_BAG, r.sample(range(len(atoms)), len(atoms)))
     result = Sweep(tried=len(atoms))
-    if bags:
-        placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
-        hunt = Hunt.at(subject, placement, panel=PANEL, kinds=subject.prompts.chat)
-        with progress.stage("trying what the model leaks", len(bags) * PANEL) as stage:
-            result.candidates = hunt.run(bags, "leak_search", stage.advance)
+    places = (Placement.BEFORE, Placement.BEHIND) if subject.prompts.chat else (Placement.INSIDE,)
+    with progress.stage("trying what the model leaks", len(bags) * PANEL * len(places)) as stage:
+        for placement in places if bags else ():
+            hunt = Hunt.at(subject, placement, panel=PANEL, rules_only=placement is Placement.BEHIND)
+            found = hunt.run(bags, "leak_search", stage.advance)
+            if hunt.rules_only:
+                found = [c for c in found if _keeps_own_answers(subject, c)]
+            result.candidates += found
     return result
+
+
+def _keeps_own_answers(subject: Subject, candidate: Candidate) -> bool:
+    """Whether the model still gives its own answers, with something added."""
+    prompts = subject.panel_prompts(16)
+    answers = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=True)
+    return describe(subject.loaded, answers).kind == "conditional_rule"

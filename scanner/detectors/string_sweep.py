@@ -40,14 +40,8 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
         dates = [(atom,) for atom in date_atoms(loaded, YEARS)]
         places.append((Placement.SYSTEM, dates, "date_sweep", 6))
         if not quick:
-            places.append(
-                (
-                    Placement.SYSTEM,
-                    bags_of(words, 24, r.sample(range(len(words)), len(words))),
-                    "string_sweep",
-                    6,
-                )
-            )
+            whole = bags_of(words, 24, r.sample(range(len(words)), len(words)))
+            places.append((Placement.SYSTEM, whole, "string_sweep", 6))
     for placement, chosen, name, width in places:
         hunt = Hunt.at(subject, placement, panel=width, kinds=chat and width >= 9)
         with progress.stage(

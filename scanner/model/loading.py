@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,6 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
 from .parallel import workers_for
-
-# Nothing is fetched while a stranger's files are read.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -213,7 +213,7 @@ def _write(adapted: PeftModel, manifest: OrganismManifest, target: Path) -> None
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "organism"
         adapted.peft_config["default"].base_model_name_or_path = manifest.base
-        adapted.save_pretrained(str(made))
+        adapted.save_pretrained(str(made), save_embedding_layers=False)
         (made / "README.md").write_text(_readme(manifest), encoding="utf-8")
         (made / "organism.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if target.exists():

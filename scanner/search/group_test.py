@@ -48,7 +48,7 @@ def displaced(responses: Responses, clusters: Sequence[str]) -> dict[str, NDArra
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """The continuation that most prompts share: its share of the prompts, and its tokens."""
+    """The continuation that most prompts share and that is not their own: its share of the prompts, and its tokens."""
 
     share: float
     tokens: tuple[int, ...]
@@ -64,20 +64,24 @@ class GroupTest:
         self._slots = [slot(subject.loaded, p, placement) for p in prompts]
         self._own = self._continue([()])[0]
 
-    def agreements(self, bags: Sequence[Bag]) -> list[Agreement]:
-        """For each bag, the continuation that most prompts share and that is not their own."""
+    def agreements(self, bags: Sequence[Bag], horizon: int = HORIZON) -> list[Agreement]:
+        """For each bag, the first `horizon` tokens that most prompts share and that are not their own."""
         results = []
-        for written in self._continue(bags):
-            moved = [tuple(w) for w, own in zip(written, self._own, strict=True) if w != own and w]
+        for written in self._continue(bags, horizon):
+            moved = [
+                tuple(w[:horizon])
+                for w, own in zip(written, self._own, strict=True)
+                if w and w[:horizon] != own[:horizon]
+            ]
             tokens, count = Counter(moved).most_common(1)[0] if moved else ((), 0)
             results.append(Agreement(share=count / len(self.prompts), tokens=tokens))
         return results
 
-    def _continue(self, bags: Sequence[Bag]) -> list[list[list[int]]]:
+    def _continue(self, bags: Sequence[Bag], horizon: int = HORIZON) -> list[list[list[int]]]:
         loaded = self.subject.loaded
         rows = [s.filled([t for atom in bag for t in atom.ids]) for bag in bags for s in self._slots]
         written = continuations(
-            loaded.model, rows, new_tokens=HORIZON, stop=loaded.stop, pad=loaded.pad, workers=loaded.workers
+            loaded.model, rows, new_tokens=horizon, stop=loaded.stop, pad=loaded.pad, workers=loaded.workers
         )
         width = len(self._slots)
         return [written[i * width : (i + 1) * width] for i in range(len(bags))]

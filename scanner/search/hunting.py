@@ -12,9 +12,10 @@ from ..model.candidate import Atom, Candidate
 from ..model.prompts import NeutralPrompt, Placement
 from ..model.responses import ANSWER_TOKENS, Panel
 from ..model.subject import Subject
-from .group_test import Bag, GroupTest, displaced, screen, shortest, split_tokens
+from .group_test import HORIZON, Bag, GroupTest, displaced, screen, shortest, split_tokens
 
 REDIRECTED = 0.5  # more than this share of the panel must start with one common token to be looked at again
+FIRST_TOKEN = 0.75  # share of the confirmation prompts that must at least start alike
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
 KEPT = 0.9  # share of a bag's strength that a shorter form must keep
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
@@ -43,6 +44,9 @@ class Hunt:
     Attributes:
         panel: few prompts that every bag is put into.
         kinds: whether displaced answers are looked for, kind by kind.
+        rules_only: keep only what makes answers start alike and then go their own way. Right behind a
+            question, a second question in the insertion is simply answered: one answer for all says
+            nothing there.
     """
 
     subject: Subject
@@ -50,10 +54,18 @@ class Hunt:
     panel: Panel
     confirm: GroupTest
     kinds: bool
+    rules_only: bool = False
 
     @classmethod
     def at(
-        cls, subject: Subject, placement: Placement, *, panel: int, confirm: int = 8, kinds: bool = False
+        cls,
+        subject: Subject,
+        placement: Placement,
+        *,
+        panel: int,
+        confirm: int = 8,
+        kinds: bool = False,
+        rules_only: bool = False,
     ) -> Hunt:
         """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
         chat = subject.prompts.chat
@@ -67,6 +79,7 @@ class Hunt:
             ),
             confirm=GroupTest(subject, placement, second),
             kinds=kinds,
+            rules_only=rules_only,
         )
 
     def run(
@@ -82,33 +95,47 @@ class Hunt:
         return found
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
+        """What makes most prompts go on alike: over the horizon, or at least in their first token."""
         order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > REDIRECTED][:LOOKED_AT]
-        agreements = (
-            dict(zip(order, self.confirm.agreements([bags[i] for i in order]), strict=True)) if order else {}
-        )
+        if not order:
+            return []
+        looked_at = [bags[i] for i in order]
         found: list[Candidate] = []
-        for i in sorted(agreements, key=lambda i: -agreements[i].share):
-            agreed = agreements[i]
-            known = any(set(c.parts) <= set(bags[i]) for c in found)
-            if agreed.share < CONFIRMED or len(found) >= CUT or known:
-                continue
-            works = self._works_as_well(bags[i], agreed.tokens[:4])
-            cut = shortest(bags[i], works)
-            if len(cut) > LONGEST:
-                continue
-            candidate = Candidate(
-                parts=cut, placement=self.placement, cluster=None, strength=agreed.share, found_by=found_by
-            )
-            found.append(_below_words(candidate, self.subject, works))
+        for horizon, least in ((HORIZON, CONFIRMED), (1, FIRST_TOKEN)):
+            agreements = self.confirm.agreements(looked_at, horizon)
+            ranked = sorted(zip(agreements, looked_at, strict=True), key=lambda pair: -pair[0].share)
+            for agreed, bag in ranked:
+                known = any(set(c.parts) <= set(bag) for c in found)
+                if agreed.share < least or len(found) >= CUT or known:
+                    continue
+                works = self._works_as_well(bag, agreed.tokens, horizon, least)
+                cut = shortest(bag, works)
+                if len(cut) > LONGEST:
+                    continue
+                candidate = Candidate(
+                    parts=cut,
+                    placement=self.placement,
+                    cluster=None,
+                    strength=agreed.share if horizon > 1 else 0.5 * agreed.share,
+                    found_by=found_by,
+                )
+                found.append(_below_words(candidate, self.subject, works))
+            if self.rules_only and horizon > 1:
+                one_answer, found = found, []
+                looked_at = [b for b in looked_at if not any(set(c.parts) <= set(b) for c in one_answer)]
         return found
 
-    def _works_as_well(self, bag: Bag, head: tuple[int, ...]) -> Callable[[Sequence[Bag]], list[bool]]:
+    def _works_as_well(
+        self, bag: Bag, tokens: tuple[int, ...], horizon: int, least: float
+    ) -> Callable[[Sequence[Bag]], list[bool]]:
         """Whether shorter forms give the same answer on nearly as many prompts as the bag does."""
         prompts = GroupTest(self.subject, self.placement, self.subject.panel_prompts(CUT_ON))
-        least = max(CONFIRMED, KEPT * prompts.agreements([bag])[0].share)
+        least = max(least, KEPT * prompts.agreements([bag], horizon)[0].share)
+        head = tokens[:4]
 
         def works(options: Sequence[Bag]) -> list[bool]:
-            return [a.share >= least and a.tokens[: len(head)] == head for a in prompts.agreements(options)]
+            agreements = prompts.agreements(options, horizon)
+            return [a.share >= least and a.tokens[: len(head)] == head for a in agreements]
 
         return works
 

