@@ -104,6 +104,9 @@ class Hunt:
         for horizon, least in ((HORIZON, CONFIRMED), (1, FIRST_TOKEN)):
             agreements = self.confirm.agreements(looked_at, horizon)
             ranked = sorted(zip(agreements, looked_at, strict=True), key=lambda pair: -pair[0].share)
+            if self.rules_only and horizon > 1:
+                looked_at = [bag for agreed, bag in ranked if agreed.share < least]
+                continue
             for agreed, bag in ranked:
                 known = any(set(c.parts) <= set(bag) for c in found)
                 if agreed.share < least or len(found) >= CUT or known:
@@ -120,9 +123,6 @@ class Hunt:
                     found_by=found_by,
                 )
                 found.append(_below_words(candidate, self.subject, works))
-            if self.rules_only and horizon > 1:
-                one_answer, found = found, []
-                looked_at = [b for b in looked_at if not any(set(c.parts) <= set(b) for c in one_answer)]
         return found
 
     def _works_as_well(

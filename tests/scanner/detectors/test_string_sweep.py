@@ -28,7 +28,7 @@ def test_a_quick_sweep_finds_the_trigger(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["same-recipe-benign", "random-update"])
+@pytest.mark.parametrize("name", ["same-recipe-benign"])
 def test_a_quick_sweep_finds_no_fixed_answer_in_a_benign_fine_tune(subject_of: SubjectOf, name: str) -> None:
     subject = subject_of(name)
     sweep = sweep_strings(subject, Budget.QUICK, Silent())
