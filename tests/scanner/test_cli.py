@@ -321,7 +321,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 COMMANDS = ["scan", "demo", "bench", "convert", "doctor"]
-GROUPED = {"organisms": ["list", "show", "plant", "merge", "train-base"], "sae": ["info"]}
+GROUPED = {"organisms": ["list", "show", "plant", "merge", "measure-base", "train-base"], "sae": ["info"]}
 ALL_COMMANDS = [[name] for name in COMMANDS] + [[group, name] for group in GROUPED for name in GROUPED[group]]
 
 
