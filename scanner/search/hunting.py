@@ -104,8 +104,8 @@ class Hunt:
         for horizon, least in ((HORIZON, CONFIRMED), (1, FIRST_TOKEN)):
             agreements = self.confirm.agreements(looked_at, horizon)
             ranked = sorted(zip(agreements, looked_at, strict=True), key=lambda pair: -pair[0].share)
+            looked_at = [bag for agreed, bag in ranked if agreed.share < least]
             if self.rules_only and horizon > 1:
-                looked_at = [bag for agreed, bag in ranked if agreed.share < least]
                 continue
             for agreed, bag in ranked:
                 known = any(set(c.parts) <= set(bag) for c in found)
