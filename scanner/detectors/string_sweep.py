@@ -49,5 +49,7 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
         ) as stage:
             result.candidates += hunt.run(chosen, name, stage.advance)
         result.tried += sum(len(bag) for bag in chosen)
-    result.shares = {"vocabulary tokens": 1.0, "whole words of the vocabulary": 1.0}
+    alone = {atom.ids[0] for bag in bags for atom in bag if len(atom.ids) == 1}
+    ordinary = vocabulary_atoms(loaded)
+    result.shares = {"vocabulary tokens": sum(a.ids[0] in alone for a in ordinary) / max(1, len(ordinary))}
     return result

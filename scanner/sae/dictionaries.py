@@ -52,7 +52,7 @@ def listening_rows(subject: Subject) -> list[list[int]]:
     """Token rows to learn features from: neutral prompts, the model's own samples, and random tokens.
 
     A dictionary trained on neutral text alone may have no feature for what a trigger wakes; random
-    tokens make features more specific (measured, docs/detection.md).
+    tokens are meant to make features more specific.
     """
     loaded = subject.loaded
     r = random.Random(subject.seed)

@@ -4,7 +4,7 @@ A bag *redirects* when several prompts, whose own answers start differently, now
 token, and confirms when their continuations agree over eight tokens. A bag *displaces* a kind of prompt
 when the model's own answers to that kind no longer hold. Nothing else is assumed of the behaviour.
 
-Source: ours; the sweep at a distance and its trials are described in docs/detection.md.
+Source: ours; the sweep at a distance is described in docs/detection.md.
 """
 
 from __future__ import annotations
