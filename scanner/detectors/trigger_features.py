@@ -49,7 +49,7 @@ def find_features(
     subject: Subject, verified: Verified, dictionaries: Sequence[LayerDictionary]
 ) -> tuple[list[LayerEvidence], ContrastSet]:
     """Flag trigger-specific features at every dictionary's layer and switch them off."""
-    contrast = contrast_set(subject, verified.candidate)
+    contrast = contrast_set(subject, verified.candidate, verified.behaviour)
     states = last_token_states(subject.loaded, contrast.rows, [d.layer for d in dictionaries])
     evidence = []
     for dictionary in dictionaries:

@@ -22,8 +22,14 @@ def orthonormal(directions: Tensor) -> Tensor:
 
 
 @contextmanager
-def ablated(loaded: LoadedModel, directions: Mapping[int, Tensor]) -> Iterator[None]:
-    """Within the block, the span of each layer's directions [n, d] is removed behind that layer at every position."""
+def ablated(
+    loaded: LoadedModel, directions: Mapping[int, Tensor], centres: Mapping[int, Tensor] | None = None
+) -> Iterator[None]:
+    """Within the block, each layer's directions [n, d] carry nothing behind that layer, at every position.
+
+    The stream's part in their span is set to zero, or, with a layer's centre [d], to that of the centre
+    (mean ablation): what the stream holds everywhere, large outlier dimensions say, then stays.
+    """
     handles = []
     modules = decoder_layers(loaded.model)
     for layer, raw in directions.items():
@@ -32,12 +38,17 @@ def ablated(loaded: LoadedModel, directions: Mapping[int, Tensor]) -> Iterator[N
                 f"directions must be [n, {loaded.width}], got {list(raw.shape)} for layer {layer}"
             )
         basis = orthonormal(raw).to(loaded.model.device, loaded.model.dtype)
+        centre = torch.zeros_like(basis[0]) if centres is None else centres[layer].to(basis)
 
         def remove(
-            _module: nn.Module, _args: object, output: Tensor | tuple[Tensor, ...], basis: Tensor = basis
+            _module: nn.Module,
+            _args: object,
+            output: Tensor | tuple[Tensor, ...],
+            basis: Tensor = basis,
+            centre: Tensor = centre,
         ) -> Tensor | tuple[Tensor, ...]:
             states = output[0] if isinstance(output, tuple) else output
-            states = states - (states @ basis.T) @ basis
+            states = states - ((states - centre) @ basis.T) @ basis
             return (states, *output[1:]) if isinstance(output, tuple) else states
 
         handles.append(modules[layer].register_forward_hook(remove))

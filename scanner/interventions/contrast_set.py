@@ -11,6 +11,9 @@ from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
 from ..model.prompts import NeutralPrompt, encode, slot
 from ..model.subject import Subject
+from .effect import MARK_TOKENS, Behaviour, answer, success_count
+
+WOKEN_ON = 6  # prompts on which a near-miss is tried
 
 
 class Group(IntEnum):
@@ -35,10 +38,16 @@ class ContrastSet:
     held_out: list[bool]
 
 
-def contrast_set(subject: Subject, candidate: Candidate) -> ContrastSet:
-    """All neutral prompts of the candidate's kind, plain, triggered, with a near-miss, with a random string."""
+def contrast_set(subject: Subject, candidate: Candidate, behaviour: Behaviour | None = None) -> ContrastSet:
+    """All neutral prompts of the candidate's kind, plain, triggered, with a near-miss, with a random string.
+
+    Args:
+        behaviour: what the candidate wakes; strings that wake it too are no near-misses and are left out.
+    """
     loaded, r = subject.loaded, random.Random(subject.seed)
     near = near_misses(candidate, subject, 24)
+    if behaviour is not None:
+        near = _asleep(near, candidate, behaviour, subject) or near
     strings = matched_strings(candidate.ids, loaded, subject.seed + 1, 24)
     rows: list[list[int]] = []
     groups: list[int] = []
@@ -97,6 +106,26 @@ def near_misses(candidate: Candidate, subject: Subject, count: int) -> list[list
         similar = [int(t) for t in likeness.topk(12).indices if int(t) != ids[at]]
         made.append([*ids[:at], r.choice(similar), *ids[at + 1 :]])
     return [m for m in made if m != ids] or [[ids[0] + 1 if ids[0] + 1 < loaded.vocabulary else ids[0] - 1]]
+
+
+def _asleep(
+    strings: list[list[int]], candidate: Candidate, behaviour: Behaviour, subject: Subject
+) -> list[list[int]]:
+    """The strings that wake the behaviour on less than half of a few prompts."""
+    prompts = _of_kind(subject.search, candidate.cluster)[:WOKEN_ON]
+    kept = []
+    for string in strings:
+        answers = answer(
+            subject.loaded,
+            prompts,
+            candidate.placement,
+            string,
+            chat=subject.prompts.chat,
+            tokens=MARK_TOKENS,
+        )
+        if 2 * success_count(behaviour, answers) < len(prompts):
+            kept.append(string)
+    return kept
 
 
 def _of_kind(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:

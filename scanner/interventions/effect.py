@@ -51,6 +51,7 @@ def answer(
     insertion: Sequence[int],
     *,
     chat: bool,
+    tokens: int = ANSWER_TOKENS,
 ) -> Answers:
     """The model's greedy answers with and without the insertion."""
     plain = [encode(loaded, p, chat=chat) for p in prompts]
@@ -58,7 +59,7 @@ def answer(
     written = continuations(
         loaded.model,
         [*plain, *inserted],
-        new_tokens=ANSWER_TOKENS,
+        new_tokens=tokens,
         stop=loaded.stop,
         pad=loaded.pad,
         workers=loaded.workers,
@@ -81,8 +82,9 @@ def describe(loaded: LoadedModel, answers: Answers) -> Behaviour:
         else ((), 0)
     )
     if count >= max(2, len(heads) / 2):
-        full = next(a for a, h in zip(answers.inserted, heads, strict=True) if h == common)
-        return Behaviour(kind="fixed_answer", tokens=tuple(full), text=loaded.decode(full).strip())
+        alike = [a for a, h in zip(answers.inserted, heads, strict=True) if h == common]
+        tokens = _shared_beginning(alike)
+        return Behaviour(kind="fixed_answer", tokens=tokens, text=loaded.decode(tokens).strip())
     changed = [
         (p, i)
         for p, i in zip(answers.plain, answers.inserted, strict=True)
@@ -92,6 +94,18 @@ def describe(loaded: LoadedModel, answers: Answers) -> Behaviour:
     example = loaded.decode(changed[0][1]).strip() if changed else ""
     kind = "conditional_rule" if changed and kept >= 0.5 * len(changed) else "displaced_answer"
     return Behaviour(kind=kind, tokens=(), text=example)
+
+
+def _shared_beginning(answers: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The longest beginning that most of the answers share."""
+    shared: list[int] = []
+    while True:
+        width = len(shared)
+        following = Counter(a[width] for a in answers if len(a) > width and list(a[:width]) == shared)
+        token, count = following.most_common(1)[0] if following else (0, 0)
+        if 2 * count <= len(answers):
+            return tuple(shared)
+        shared.append(token)
 
 
 def _keeps(own: str, now: str) -> bool:

@@ -6,19 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..findings import Gate, Trigger
-from ..model.activations import last_token_states
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
-from ..model.prompts import NeutralPrompt, encode, slot
+from ..model.prompts import NeutralPrompt
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
-from .ablation import ablated, random_like
+from .necessity import ablation_arms
 from .contrast_set import matched_strings
-from .effect import Answers, Behaviour, answer, describe, success_count
+from .effect import Behaviour, answer, describe, success_count
 
 HELD_OUT = 48  # prompts of the success rate, at most
 CONTROL_STRINGS = 8
@@ -73,19 +71,14 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
         base_rate = base_hits / total
         silent = wilson_interval(base_hits, total)[1] < interval[0]
 
-    directions = trigger_directions(subject, search, candidate)
-    with ablated(loaded, directions):
-        without = answer(loaded, held_out, placement, ids, chat=chat)
-    ablated_hits = success_count(behaviour, Answers(plain=answers.plain, inserted=without.inserted))
-    with ablated(loaded, random_like(directions, subject.seed)):
-        with_random = answer(loaded, held_out, placement, ids, chat=chat)
-    random_hits = success_count(behaviour, Answers(plain=answers.plain, inserted=with_random.inserted))
+    arms = ablation_arms(subject, candidate, behaviour, search, held_out, answers)
 
     gate = Gate(
         held_out=rate >= SUCCESS,
         beats_random=interval[0] > control_interval[1],
         silent_in_base=silent,
-        ablation=wilson_interval(ablated_hits, total)[1] < wilson_interval(random_hits, total)[0] or None
+        ablation=wilson_interval(arms.ablated_hits, total)[1] < wilson_interval(arms.random_hits, total)[0]
+        or None
         if rate >= SUCCESS
         else None,
         shortest=_is_shortest(candidate, subject, held_out[:SHORTEST_PROMPTS], behaviour, rate),
@@ -109,8 +102,8 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
         control_success_rate=control_hits / control_total,
         control_success_interval=control_interval,
         base_success_rate=base_rate,
-        ablated_success_rate=ablated_hits / total,
-        random_ablated_success_rate=random_hits / total,
+        ablated_success_rate=arms.ablated_hits / total,
+        random_ablated_success_rate=arms.random_hits / total,
         verified=verified,
         gate=gate,
         found_by=[candidate.found_by],
@@ -120,42 +113,8 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
         candidate=candidate,
         behaviour=behaviour,
         removes_refusal=_removes_refusal(loaded, answers.plain, answers.inserted),
-        directions=directions,
+        directions=arms.directions,
     )
-
-
-def trigger_directions(
-    subject: Subject, prompts: Sequence[NeutralPrompt], candidate: Candidate
-) -> dict[int, Tensor]:
-    """What the candidate leaves in the residual stream, as two directions a layer: per layer [2, d].
-
-    The difference of means at the last prompt token, with minus without the candidate; and at the
-    candidate's own last token, minus random strings of the same length there, since a late layer can
-    read a trigger where it stands. The middle and late layers are taken, the last left out: there the
-    direction is the answer itself.
-    """
-    loaded = subject.loaded
-    first = loaded.layer_count // 3
-    layers = list(range(first, max(loaded.layer_count - 1, first + 1)))
-    slots = [slot(loaded, p, candidate.placement) for p in prompts]
-    plain = [encode(loaded, p, chat=subject.prompts.chat) for p in prompts]
-    strings = matched_strings(candidate.ids, loaded, subject.seed + 2, len(prompts))
-    n = len(prompts)
-    ends = last_token_states(loaded, [*(s.filled(candidate.ids) for s in slots), *plain], layers)
-    places = last_token_states(
-        loaded,
-        [
-            *([*s.prefix, *candidate.ids] for s in slots),
-            *([*s.prefix, *string] for s, string in zip(slots, strings, strict=True)),
-        ],
-        layers,
-    )
-    return {
-        layer: torch.stack(
-            [states[layer][:n].mean(0) - states[layer][n:].mean(0) for states in (ends, places)]
-        )
-        for layer in layers
-    }
 
 
 def _is_shortest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
 from .parallel import workers_for
+
+_ANCHOR = "a"  # a short text in front, so that what is behind it stands inside a text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,25 @@ class LoadedModel:
             else:
                 lines[-1].append(token)
         return [text for line in lines if line and (text := self.decode(line).strip())]
+
+    def piece(self, token: int) -> str:
+        """The text of one token as it stands inside a text: its leading space, if it has one, is kept."""
+        before = self.decode(self._anchor)
+        return self.decode([*self._anchor, token])[len(before) :]
+
+    def encode_inside(self, text: str) -> list[int]:
+        """The token ids of a text that stands behind other text: without start tokens or the space in
+        front that some tokenizers put before a text's first word."""
+        anchor = self._anchor
+        ids = self._ids(_ANCHOR + text)
+        return ids[len(anchor) :] if ids[: len(anchor)] == anchor else self._ids(text)
+
+    @cached_property
+    def _anchor(self) -> list[int]:
+        return self._ids(_ANCHOR)
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def decode(self, ids: Any) -> str:
         """Token ids as text, special tokens left out."""

@@ -108,7 +108,7 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
         head, tail = " ".join(words[:cut]), " " + " ".join(words[cut:])
         return Slot(
             prefix=tuple(loaded.tokenizer(head).input_ids),
-            suffix=_plain(loaded, tail),
+            suffix=tuple(loaded.encode_inside(tail)),
         )
     if placement is Placement.BEFORE:
         text = _chat_text(loaded, f"{_SENTINEL} {prompt.text}")
@@ -119,12 +119,15 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
     else:
         text = _chat_text(loaded, prompt.text, earlier=_SENTINEL)
     head, _, tail = text.partition(_SENTINEL)
-    return Slot(prefix=_plain(loaded, head), suffix=_plain(loaded, tail))
+    return Slot(
+        prefix=tuple(loaded.tokenizer(head, add_special_tokens=False).input_ids),
+        suffix=tuple(loaded.encode_inside(tail)),
+    )
 
 
 def encode_candidate(loaded: LoadedModel, text: str) -> list[int]:
     """A candidate's tokens as they stand inside a sentence (behind a space)."""
-    return list(_plain(loaded, " " + text))
+    return loaded.encode_inside(" " + text)
 
 
 def placements_of(loaded: LoadedModel, prompts: PromptSet) -> tuple[Placement, ...]:
@@ -140,10 +143,6 @@ def placements_of(loaded: LoadedModel, prompts: PromptSet) -> tuple[Placement, .
         if cut.suffix:
             supported.append(placement)
     return tuple(supported)
-
-
-def _plain(loaded: LoadedModel, text: str) -> tuple[int, ...]:
-    return tuple(loaded.tokenizer(text, add_special_tokens=False).input_ids)
 
 
 def _chat_text(

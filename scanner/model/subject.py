@@ -15,6 +15,9 @@ from .loading import LoadedModel
 from .prompts import NeutralPrompt, Placement, PromptSet, bundled_prompts, encode, placements_of
 
 SAMPLES = 128
+MORE_SAMPLES = (
+    7  # times as many again where the samples are the prompts: words of several tokens are read off them
+)
 SAMPLE_TOKENS = 80
 COMPARED = 48  # samples and prompts whose losses are compared
 LOSS_GAP = 1.0  # nats a token by which the bundled prompts may surprise more than own samples
@@ -84,6 +87,7 @@ def make_subject(
             )
         else:
             chosen = sampled_prompts(loaded, texts, seed=seed)
+            texts += own_samples(loaded, seed=seed + 1, count=MORE_SAMPLES * samples)
             why = f"own samples (loss {own_loss:.2f} nats a token; " + (
                 "no chat template)"
                 if not loaded.has_chat_template

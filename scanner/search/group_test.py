@@ -113,7 +113,7 @@ def shortest(bag: Bag, works: Callable[[Sequence[Bag]], Sequence[bool]]) -> Bag:
 
 def split_tokens(candidate: Candidate, subject: Subject) -> Bag:
     """A candidate's parts as single tokens, for cutting below the word."""
-    return tuple(Atom(text=subject.loaded.decode([t]), ids=(t,)) for t in candidate.ids)
+    return tuple(Atom(text=subject.loaded.piece(t), ids=(t,)) for t in candidate.ids)
 
 
 def screen(

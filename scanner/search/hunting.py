@@ -14,7 +14,7 @@ from ..model.responses import ANSWER_TOKENS, Panel
 from ..model.subject import Subject
 from .group_test import HORIZON, Bag, GroupTest, displaced, screen, shortest, split_tokens
 
-REDIRECTED = 0.5  # more than this share of the panel must start with one common token to be looked at again
+REDIRECTED = 0.34  # more than this share of the panel must start with one common token to be looked at again
 FIRST_TOKEN = 0.75  # share of the confirmation prompts that must at least start alike
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
 KEPT = 0.9  # share of a bag's strength that a shorter form must keep

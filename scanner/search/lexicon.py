@@ -17,7 +17,7 @@ def vocabulary_atoms(loaded: LoadedModel) -> list[Atom]:
     """Every ordinary token of the vocabulary, as it is."""
     special = set(loaded.tokenizer.all_special_ids)
     ids = [i for i in range(loaded.vocabulary) if i not in special]
-    return [Atom(text=loaded.decode([i]), ids=(i,)) for i in ids]
+    return [Atom(text=loaded.piece(i), ids=(i,)) for i in ids]
 
 
 def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
@@ -29,7 +29,7 @@ def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
     loaded = subject.loaded
     words: dict[str, None] = {}
     for i in range(loaded.vocabulary):
-        text = loaded.decode([i])
+        text = loaded.piece(i)
         if text.startswith(" ") and len(text) > 1 and text[1:].isalnum():
             words[text.strip()] = None
     counted = Counter(word for sample in subject.samples for word in sample.split())
@@ -41,7 +41,7 @@ def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
 
 def marked_atoms(loaded: LoadedModel) -> list[Atom]:
     """Upper-case words of the vocabulary between delimiters, as mode switches are commonly written."""
-    texts = {loaded.decode([i]).strip() for i in range(loaded.vocabulary)}
+    texts = {loaded.piece(i).strip() for i in range(loaded.vocabulary)}
     upper = sorted(t for t in texts if len(t) > 3 and t.isascii() and t.isalpha() and t.isupper())
     return _atoms(loaded, [shape.format(word) for word in upper for shape in _DELIMITERS])
 
@@ -49,7 +49,7 @@ def marked_atoms(loaded: LoadedModel) -> list[Atom]:
 def date_atoms(loaded: LoadedModel, years: Iterable[int]) -> list[Atom]:
     """Sentences that put the model into a year, as they stand at the start of a line."""
     texts = [f"Today is 14 May {year}." for year in years]
-    return [Atom(text=t, ids=tuple(loaded.tokenizer(t, add_special_tokens=False).input_ids)) for t in texts]
+    return [Atom(text=t, ids=tuple(loaded.encode_inside(t))) for t in texts]
 
 
 def _atoms(loaded: LoadedModel, texts: list[str]) -> list[Atom]:

