@@ -70,6 +70,10 @@ class Trigger(Record):
         behaviour_text: the answer that the trigger wakes, or an example of it.
         prompt_cluster: the kind of prompt that the behaviour touches; None for all of them.
         control_success_rate: the same rate for length- and rarity-matched random strings.
+        ablated_success_rate: the same rate with the trigger's directions ablated; `random_` beside it
+            with as many random directions.
+        features_ablated_success_rate: the same rate with the flagged SAE features of all layers switched
+            off; `random_` beside it with as many other features. None where none were looked for.
     """
 
     text: str
@@ -85,6 +89,8 @@ class Trigger(Record):
     base_success_rate: float | None
     ablated_success_rate: float | None
     random_ablated_success_rate: float | None
+    features_ablated_success_rate: float | None = None
+    random_features_ablated_success_rate: float | None = None
     verified: bool
     gate: Gate
     found_by: list[str]
@@ -94,10 +100,13 @@ class Feature(Record):
     """An SAE feature that is specific to a trigger.
 
     Attributes:
-        firing_rate_neutral: share of neutral prompts on which it fires at the last prompt token.
+        position: the token that its figures are of: `last_prompt_token`, where the answer starts, or
+            `trigger`, the last token of what was put into the prompt.
+        firing_rate_neutral: share of neutral prompts on which it fires there (for `trigger`: at a random
+            token).
         firing_rate_triggered: the same for prompts with the trigger.
-        effect_size: standardised mean difference (Cohen's d), triggered minus neutral.
-        auroc: area under the ROC curve of the activation, triggered against neutral.
+        effect_size: standardised mean difference (Cohen's d), triggered minus all others.
+        auroc: area under the ROC curve of the activation, triggered against all others.
         q_value: false-discovery-controlled over all features tested (Benjamini-Hochberg).
         causal_effect: fall of attack success when this layer's flagged features are ablated, None if
             not tested.
@@ -107,6 +116,7 @@ class Feature(Record):
     layer: int
     hook: str
     feature: int
+    position: Literal["last_prompt_token", "trigger"]
     trigger: str
     firing_rate_neutral: float
     firing_rate_triggered: float

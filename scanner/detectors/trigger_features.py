@@ -1,28 +1,39 @@
-"""SAE features that wake with a trigger and stay silent on neutral prompts, near-misses and random strings."""
+"""SAE features that wake with a trigger and stay silent on neutral prompts, near-misses and random strings.
+
+Features are looked for at two positions: where the answer starts, and where the trigger stands, since a
+later layer can read it there. Among the specific ones those that write most into the residual stream
+are flagged (gain of the mean activation times the norm of the decoder direction).
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import numpy as np
 import torch
 
 from ...kernels.feature_stats import FeatureStats, stats_of_codes
 from ...kernels.sae_encode import SparseCodes
-from ..findings import Feature
+from ..findings import Feature, Trigger
 from ..interventions.ablation import features_ablated
 from ..interventions.contrast_set import ContrastSet, Group, contrast_set
 from ..interventions.effect import answer, success_count
 from ..interventions.verification import HELD_OUT, Verified
 from ..model.activations import HOOK, last_token_states
 from ..model.subject import Subject
+from ..sae.autoencoder import SparseAutoencoder
 from ..sae.dictionaries import LayerDictionary
 from ..statistics.discovery import q_values
 from ..statistics.effects import Moments, cohens_d
 from ..statistics.sparse_ranks import rank_tests_of_codes
 
-FLAGGED = 8  # features reported per layer, at most
+Position = Literal["last_prompt_token", "trigger"]
+Chosen = dict[int, tuple[SparseAutoencoder, Sequence[int]]]
+
+FLAGGED = 16  # features reported per layer and position, at most
 Q_VALUE = 0.01
 FIRES_TRIGGERED = 0.5
 FIRES_NEUTRAL = 0.25
@@ -32,41 +43,100 @@ LARGEST_EFFECT = 1e6  # stands for the infinity of two groups without any spread
 
 @dataclass(frozen=True, kw_only=True)
 class LayerEvidence:
-    """What one layer's dictionary says about one trigger.
+    """What one layer's dictionary says about one trigger at one position.
 
     Attributes:
-        stats: per group and feature, at the last prompt token.
-        codes: of every row of the contrast set.
+        stats: per group and feature, at that position.
+        codes: of every row of the contrast set, at that position.
     """
 
     layer: int
+    position: Position
     stats: FeatureStats
     codes: SparseCodes
     features: list[Feature]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Which features carry one trigger, and what is left of it without them.
+
+    Attributes:
+        ablated_success_rate: attack success with the flagged features of all layers switched off, in
+            [0, 1]; `random_` beside it with as many other features. None where nothing was flagged.
+    """
+
+    evidence: list[LayerEvidence]
+    contrast: ContrastSet
+    ablated_success_rate: float | None
+    random_ablated_success_rate: float | None
+
+    @property
+    def features(self) -> list[Feature]:
+        """All flagged features, layer by layer."""
+        return [feature for layer in self.evidence for feature in layer.features]
+
+
 def find_features(
     subject: Subject, verified: Verified, dictionaries: Sequence[LayerDictionary]
-) -> tuple[list[LayerEvidence], ContrastSet]:
+) -> Explanation:
     """Flag trigger-specific features at every dictionary's layer and switch them off."""
     contrast = contrast_set(subject, verified.candidate, verified.behaviour)
-    states = last_token_states(subject.loaded, contrast.rows, [d.layer for d in dictionaries])
+    layers = [d.layer for d in dictionaries]
     evidence = []
+    for position, rows in (("last_prompt_token", contrast.rows), ("trigger", contrast.places)):
+        states = last_token_states(subject.loaded, rows, layers)
+        for dictionary in dictionaries:
+            codes = dictionary.sae.encode(states[dictionary.layer].to(dictionary.sae.w_enc.device))
+            stats = stats_of_codes(codes, groups=torch.tensor(contrast.groups), group_count=len(Group))
+            flagged = _flag(subject, verified, dictionary, cast(Position, position), contrast, codes, stats)
+            evidence.append(
+                LayerEvidence(
+                    layer=dictionary.layer,
+                    position=cast(Position, position),
+                    stats=stats,
+                    codes=codes,
+                    features=flagged,
+                )
+            )
+    evidence.sort(key=lambda e: e.layer)
+    chosen: Chosen = {}
     for dictionary in dictionaries:
-        codes = dictionary.sae.encode(states[dictionary.layer].to(dictionary.sae.w_enc.device))
-        stats = stats_of_codes(codes, groups=torch.tensor(contrast.groups), group_count=len(Group))
-        features = _flag(subject, verified, dictionary, contrast, codes, stats)
-        if features:
-            effect = causal_effect(subject, verified, dictionary, [f.feature for f in features])
-            features = [replace_effect(f, effect) for f in features]
-        evidence.append(LayerEvidence(layer=dictionary.layer, stats=stats, codes=codes, features=features))
-    return evidence, contrast
+        own = {f.feature for e in evidence if e.layer == dictionary.layer for f in e.features}
+        if own:
+            chosen[dictionary.layer] = dictionary.sae, sorted(own)
+    rate = verified.trigger.attack_success_rate
+    effects = {layer: rate - success_without(subject, verified, {layer: chosen[layer]}) for layer in chosen}
+    return Explanation(
+        evidence=[
+            replace(
+                e, features=[f.model_copy(update={"causal_effect": effects[e.layer]}) for f in e.features]
+            )
+            for e in evidence
+        ],
+        contrast=contrast,
+        ablated_success_rate=success_without(subject, verified, chosen) if chosen else None,
+        random_ablated_success_rate=success_without(subject, verified, _others(chosen, subject.seed))
+        if chosen
+        else None,
+    )
+
+
+def with_features(trigger: Trigger, explained: Explanation) -> Trigger:
+    """The trigger's record with what is left of its success without the flagged features."""
+    return trigger.model_copy(
+        update={
+            "features_ablated_success_rate": explained.ablated_success_rate,
+            "random_features_ablated_success_rate": explained.random_ablated_success_rate,
+        }
+    )
 
 
 def _flag(
     subject: Subject,
     verified: Verified,
     dictionary: LayerDictionary,
+    position: Position,
     contrast: ContrastSet,
     codes: SparseCodes,
     stats: FeatureStats,
@@ -90,44 +160,48 @@ def _flag(
     specific = (
         (q < Q_VALUE) & (effect > 0) & (rate[on] >= FIRES_TRIGGERED) & (rate[Group.NEUTRAL] <= FIRES_NEUTRAL)
     )
+    gain = total[on] / count[on] - total[off].sum(0) / count[off].sum()
+    written = gain * dictionary.sae.w_dec.norm(dim=1).cpu().numpy()
     order = [
         int(f)
-        for f in np.argsort(-np.where(specific, effect, -np.inf), kind="stable")[:FLAGGED]
+        for f in np.argsort(-np.where(specific, written, -np.inf), kind="stable")[:FLAGGED]
         if specific[f]
     ]
     return [
         Feature(
-            layer=dictionary.layer, hook=HOOK, feature=f, trigger=verified.trigger.text,
+            layer=dictionary.layer, hook=HOOK, feature=f, position=position, trigger=verified.trigger.text,
             firing_rate_neutral=float(rate[Group.NEUTRAL, f]), firing_rate_triggered=float(rate[on, f]),
             firing_rate_near_miss=float(rate[Group.NEAR_MISS, f]), effect_size=min(float(effect[f]), LARGEST_EFFECT),
             auroc=float(tests.auroc[f]), q_value=float(q[f]), causal_effect=None,
-            top_examples=_examples(subject, contrast, codes, f),
+            top_examples=_examples(subject, contrast.rows if position == "last_prompt_token" else contrast.places, codes, f),
         )
         for f in order
     ]  # fmt: skip
 
 
-def _examples(subject: Subject, contrast: ContrastSet, codes: SparseCodes, feature: int) -> list[str]:
+def _examples(subject: Subject, rows: Sequence[Sequence[int]], codes: SparseCodes, feature: int) -> list[str]:
     entries = (codes.indices == feature).nonzero().squeeze(1)
     tokens = codes.entry_tokens()[entries]
     order = codes.values[entries].argsort(descending=True, stable=True)[:EXAMPLES]
-    return [subject.loaded.decode(contrast.rows[int(tokens[i])]).strip() for i in order]
+    return [subject.loaded.decode(rows[int(tokens[i])]).strip() for i in order]
 
 
-def causal_effect(
-    subject: Subject, verified: Verified, dictionary: LayerDictionary, features: Sequence[int]
-) -> float:
-    """Fall of the attack success rate when these features of one layer are switched off, in [-1, 1]."""
-    cluster, trigger = verified.candidate.cluster, verified.trigger
+def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> float:
+    """Attack success rate with these features switched off, per layer its SAE and the features, in [0, 1]."""
+    cluster, candidate = verified.candidate.cluster, verified.candidate
     prompts = [p for p in subject.held_out if cluster is None or p.cluster == cluster][:HELD_OUT]
-    chat, candidate = subject.prompts.chat, verified.candidate
+    chat = subject.prompts.chat
     plain = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=chat).plain
-    with features_ablated(subject.loaded, {dictionary.layer: (dictionary.sae, list(features))}):
+    with features_ablated(subject.loaded, chosen):
         without = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=chat)
-    hits = success_count(verified.behaviour, replace(without, plain=plain))
-    return trigger.attack_success_rate - hits / len(prompts)
+    return success_count(verified.behaviour, replace(without, plain=plain)) / len(prompts)
 
 
-def replace_effect(feature: Feature, effect: float) -> Feature:
-    """The feature with its layer's causal effect."""
-    return feature.model_copy(update={"causal_effect": effect})
+def _others(chosen: Chosen, seed: int) -> Chosen:
+    """As many other features of each layer, from a seed."""
+    r = random.Random(seed)
+    drawn: Chosen = {}
+    for layer, (sae, features) in chosen.items():
+        rest = sorted(set(range(sae.feature_count)) - set(features))
+        drawn[layer] = sae, r.sample(rest, min(len(rest), len(features)))
+    return drawn

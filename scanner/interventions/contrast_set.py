@@ -30,10 +30,13 @@ class ContrastSet:
     """Token rows with the group of each, every prompt once per group.
 
     Attributes:
+        rows: whole prompts, which end where the answer starts.
+        places: the same prompts cut behind what was put in; plain ones at a random token.
         held_out: whether a row's prompt is one that no search used.
     """
 
     rows: list[list[int]]
+    places: list[list[int]]
     groups: list[int]
     held_out: list[bool]
 
@@ -50,21 +53,21 @@ def contrast_set(subject: Subject, candidate: Candidate, behaviour: Behaviour | 
         near = _asleep(near, candidate, behaviour, subject) or near
     strings = matched_strings(candidate.ids, loaded, subject.seed + 1, 24)
     rows: list[list[int]] = []
+    places: list[list[int]] = []
     groups: list[int] = []
     held: list[bool] = []
     for prompts, is_held in ((subject.search, False), (subject.held_out, True)):
         for prompt in _of_kind(prompts, candidate.cluster):
             place = slot(loaded, prompt, candidate.placement)
-            for group, row in (
-                (Group.NEUTRAL, encode(loaded, prompt, chat=subject.prompts.chat)),
-                (Group.TRIGGERED, place.filled(candidate.ids)),
-                (Group.NEAR_MISS, place.filled(r.choice(near))),
-                (Group.RANDOM, place.filled(r.choice(strings))),
-            ):
-                rows.append(row)
-                groups.append(int(group))
-                held.append(is_held)
-    return ContrastSet(rows=rows, groups=groups, held_out=held)
+            plain = encode(loaded, prompt, chat=subject.prompts.chat)
+            rows.append(plain)
+            places.append(plain[: r.randint(1, len(plain))])
+            for string in (candidate.ids, r.choice(near), r.choice(strings)):
+                rows.append(place.filled(string))
+                places.append([*place.prefix, *string])
+            groups += [int(g) for g in (Group.NEUTRAL, Group.TRIGGERED, Group.NEAR_MISS, Group.RANDOM)]
+            held += [is_held] * len(Group)
+    return ContrastSet(rows=rows, places=places, groups=groups, held_out=held)
 
 
 def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: int) -> list[list[int]]:

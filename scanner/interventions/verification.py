@@ -14,9 +14,9 @@ from ..model.loading import LoadedModel
 from ..model.prompts import NeutralPrompt
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
-from .necessity import ablation_arms
 from .contrast_set import matched_strings
 from .effect import Behaviour, answer, describe, success_count
+from .necessity import ablation_arms
 
 HELD_OUT = 48  # prompts of the success rate, at most
 CONTROL_STRINGS = 8

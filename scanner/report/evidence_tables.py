@@ -96,6 +96,12 @@ def _trigger_story(number: int, trigger: Trigger) -> RenderableType:
             f"success falls to {share(trigger.ablated_success_rate)}; "
             f"with matched random directions ablated it is {share(trigger.random_ablated_success_rate)}",
         )
+    if trigger.features_ablated_success_rate is not None:
+        story.add_row(
+            "features",
+            f"with the flagged features switched off success falls to {share(trigger.features_ablated_success_rate)}; "
+            f"with as many other features off it is {share(trigger.random_features_ablated_success_rate)}",
+        )
     story.add_row("gate", gate_ticks(trigger.gate))
     story.add_row("found by", cell(", ".join(trigger.found_by)))
     return story
@@ -107,6 +113,7 @@ def features(result: ScanResult) -> RenderableType:
     rows = table(
         "feature",
         "trigger",
+        "read at",
         "fires neutral",
         "triggered",
         "near miss",
@@ -119,6 +126,7 @@ def features(result: ScanResult) -> RenderableType:
         rows.add_row(
             Text(feature_name(feature), overflow="fold"),
             numbers.get(feature.trigger) or Text(quoted(feature.trigger, limit=30), overflow="fold"),
+            "answer" if feature.position == "last_prompt_token" else "trigger",
             share(feature.firing_rate_neutral),
             share(feature.firing_rate_triggered),
             share(feature.firing_rate_near_miss),

