@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..sae_encode import Activation, Implementation, SparseCodes
+from ..sae_encode import Activation, Implementation, Normalisation, SparseCodes
 from ..sae_encode.arguments import check_arguments, choose_implementation
 from .statistics import NO_TOKEN, FeatureStats
 
@@ -32,21 +32,26 @@ def feature_stats(
     k: int | None = None,
     threshold: Float[Tensor, " F"] | float | None = None,
     centre: Float[Tensor, " d"] | None = None,
+    normalisation: Normalisation = "none",
+    feature_scale: Float[Tensor, " F"] | None = None,
     groups: Integer[Tensor, " N"] | None = None,
     group_count: int = 1,
     token_offset: int = 0,
+    histogram: bool = False,
     implementation: Implementation = "auto",
 ) -> FeatureStats:
     """How often, how strongly and where each SAE feature fires, per group of tokens.
 
-    The codes are those of `sae_encode` with the same arguments; see there for `x` to `centre` and
-    `implementation`. The result is deterministic: the same call on the same device gives the same bits.
+    The codes are those of `sae_encode` with the same arguments; see there for `x` to
+    `feature_scale` and `implementation`. The result is deterministic: the same call on the same device gives the same bits.
 
     Args:
         groups: for each token the group it counts for, in [0, group_count); None puts all into group 0.
         group_count: G, 1 to 64.
         token_offset: number of the first token of x in the whole stream: `maximum_token` counts from
             there, and the statistics of successive chunks then merge as they are.
+        histogram: also count activations in 64 fixed bins, from which `FeatureStats.auroc` follows; that
+            is 512 bytes a group and feature.
 
     Returns:
         Statistics of shape [G, F] on the device of x. Sums over tokens are float64. The fused triton
@@ -57,7 +62,10 @@ def feature_stats(
         ValueError: as `sae_encode`, and groups that do not fit.
         ImportError: the triton implementation without triton installed.
     """
-    encoder = check_arguments(x, w_enc, b_enc, activation=activation, k=k, threshold=threshold, centre=centre)
+    encoder = check_arguments(
+        x, w_enc, b_enc, activation=activation, k=k, threshold=threshold, centre=centre,
+        normalisation=normalisation, feature_scale=feature_scale,
+    )  # fmt: skip
     group_of = _checked_groups(groups, group_count, len(x), x.device)
     chosen = choose_implementation(implementation, x)
     x = x.detach()
@@ -66,14 +74,14 @@ def feature_stats(
         from . import reference
 
         codes = encoder_reference.encode(x, encoder)
-        return reference.stats_of_codes(codes, group_of, group_count, token_offset)
+        return reference.stats_of_codes(codes, group_of, group_count, token_offset, histogram=histogram)
     if chosen == "cpu":
         from . import cpu
 
-        return cpu.stats_of_tokens(x, encoder, group_of, group_count, token_offset)
+        return cpu.stats_of_tokens(x, encoder, group_of, group_count, token_offset, histogram=histogram)
     from . import triton_kernel
 
-    return triton_kernel.stats_of_tokens(x, encoder, group_of, group_count, token_offset)
+    return triton_kernel.stats_of_tokens(x, encoder, group_of, group_count, token_offset, histogram=histogram)
 
 
 @torch.no_grad()
@@ -83,6 +91,7 @@ def stats_of_codes(
     groups: Integer[Tensor, " N"] | None = None,
     group_count: int = 1,
     token_offset: int = 0,
+    histogram: bool = False,
 ) -> FeatureStats:
     """The same statistics of codes that were encoded before, so that one pass serves both.
 
@@ -91,6 +100,7 @@ def stats_of_codes(
         groups: as in `feature_stats`.
         group_count: as in `feature_stats`.
         token_offset: as in `feature_stats`.
+        histogram: as in `feature_stats`.
 
     Raises:
         ValueError: groups that do not fit.
@@ -100,10 +110,10 @@ def stats_of_codes(
     if device.type == "cpu":
         from . import cpu
 
-        return cpu.stats_of_codes(codes, group_of, group_count, token_offset)
+        return cpu.stats_of_codes(codes, group_of, group_count, token_offset, histogram=histogram)
     from . import sorted_codes
 
-    return sorted_codes.stats_of_codes(codes, group_of, group_count, token_offset)
+    return sorted_codes.stats_of_codes(codes, group_of, group_count, token_offset, histogram=histogram)
 
 
 def _checked_groups(

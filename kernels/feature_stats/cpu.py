@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from ..sae_encode import cpu as encoder_cpu
+from ..sae_encode.threads import side_by_side
+from .histogram import BINS, bin_of
 from .statistics import NO_TOKEN, FeatureStats
 
 if TYPE_CHECKING:
@@ -34,36 +36,47 @@ def stats_of_tokens(
     groups: Int64[Tensor, " N"],
     group_count: int,
     token_offset: int,
+    *,
+    histogram: bool = False,
 ) -> FeatureStats:
     """Encode and count in one go."""
+    if encoder.activation == "batchtopk":
+        codes = encoder_cpu.encode(x, encoder)
+        return stats_of_codes(codes, groups, group_count, token_offset, histogram=histogram)
     group_of = groups.numpy()
     if encoder.k is not None:
-        tally = _Tally(group_count, slice(0, encoder.feature_count))
+        tally = _Tally(group_count, slice(0, encoder.feature_count), histogram=histogram)
         for tokens, found in encoder_cpu.top_blocks(x, encoder):
             rows = found.rows + tokens.start
             tally.add(rows, group_of[rows], found.features, found.values)
         tallies = [tally]
     else:
-        tallies = []
-        strips = encoder_cpu.feature_strips(encoder.feature_count)
         blocks = encoder_cpu.token_blocks(len(x), encoder.feature_count)
-        found_blocks = encoder_cpu.firing_strips(x, encoder, blocks)
-        for strip in strips:
-            tally = _Tally(group_count, strip)
-            for _ in blocks:
-                tokens, found = next(found_blocks)
+
+        def count(strip: slice, buffers: encoder_cpu.Buffers) -> _Tally:
+            tally = _Tally(group_count, strip, histogram=histogram)
+            for tokens in blocks:
+                found = encoder_cpu.firing_in(x, encoder, tokens, strip, buffers)
                 rows = found.rows + tokens.start
                 tally.add(rows, group_of[rows], found.features, found.values)
             tally.flush()
-            tallies.append(tally)
+            return tally
+
+        strips = encoder_cpu.feature_strips(encoder.feature_count)
+        tallies = list(side_by_side(count, strips, encoder_cpu.Buffers))
     return _result(tallies, group_of, token_offset)
 
 
 def stats_of_codes(
-    codes: SparseCodes, groups: Int64[Tensor, " N"], group_count: int, token_offset: int
+    codes: SparseCodes,
+    groups: Int64[Tensor, " N"],
+    group_count: int,
+    token_offset: int,
+    *,
+    histogram: bool = False,
 ) -> FeatureStats:
     """Count codes that are there already."""
-    tally = _Tally(group_count, slice(0, codes.feature_count))
+    tally = _Tally(group_count, slice(0, codes.feature_count), histogram=histogram)
     rows = codes.entry_tokens().numpy()
     group_of = groups.numpy()
     tally.add(rows, group_of[rows], codes.indices.numpy(), codes.values.numpy())
@@ -73,7 +86,7 @@ def stats_of_codes(
 class _Tally:
     """Running statistics of one strip of features; entries must come in token order."""
 
-    def __init__(self, group_count: int, strip: slice) -> None:
+    def __init__(self, group_count: int, strip: slice, *, histogram: bool) -> None:
         self.first, self.width = strip.start, strip.stop - strip.start
         self.shape = (group_count, self.width)
         size = group_count * self.width
@@ -82,6 +95,7 @@ class _Tally:
         self.square = np.zeros(size)
         self.maximum = np.zeros(size, dtype=np.float32)
         self.token = np.full(size, NO_TOKEN, dtype=np.int64)
+        self.histogram = np.zeros(size * BINS, dtype=np.int64) if histogram else None
         self.waiting: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
         self.waiting_size = 0
 
@@ -104,13 +118,17 @@ class _Tally:
         tokens, keys, values = (np.concatenate(parts) for parts in zip(*self.waiting, strict=True))
         self.waiting, self.waiting_size = [], 0
         # TopK keeps entries of value 0, which did not fire.
-        if not (values > 0).all():
-            firing = values > 0
+        if not values.all():
+            firing = values != 0
             tokens, keys, values = tokens[firing], keys[firing], values[firing]
         wide = values.astype(np.float64)
         self.count += np.bincount(keys, minlength=len(self.count))
         self.total += np.bincount(keys, wide, minlength=len(self.count))
         self.square += np.bincount(keys, wide * wide, minlength=len(self.count))
+        values = np.abs(values)
+        if self.histogram is not None:
+            bins = bin_of(torch.from_numpy(values)).numpy()
+            np.add.at(self.histogram, keys * BINS + bins, 1)
         before = self.maximum.copy()
         np.maximum.at(self.maximum, keys, values)
         # Tokens come in ascending order, so an earlier maximum of the same size keeps its token.
@@ -137,4 +155,10 @@ def _result(tallies: list[_Tally], groups: NDArray[np.int64], token_offset: int)
         square_sum=joined("square"),
         maximum=joined("maximum"),
         maximum_token=torch.where(token == NO_TOKEN, NO_TOKEN, token + token_offset),
+        histogram=None if tallies[0].histogram is None else _joined_histogram(tallies),
     )
+
+
+def _joined_histogram(tallies: list[_Tally]) -> Int64[Tensor, "G F 64"]:
+    parts = [np.reshape(tally.histogram, (*tally.shape, BINS)) for tally in tallies]  # type: ignore[arg-type]
+    return torch.from_numpy(np.concatenate(parts, axis=1))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .histogram import BINS, bin_of
 from .statistics import NO_TOKEN, FeatureStats
 
 if TYPE_CHECKING:
@@ -16,28 +17,41 @@ if TYPE_CHECKING:
 
 
 def stats_of_codes(
-    codes: SparseCodes, groups: Int64[Tensor, " N"], group_count: int, token_offset: int
+    codes: SparseCodes,
+    groups: Int64[Tensor, " N"],
+    group_count: int,
+    token_offset: int,
+    *,
+    histogram: bool = False,
 ) -> FeatureStats:
     """Statistics by definition; see `FeatureStats`."""
-    return _stats_of_matrix(codes.dense(), groups, group_count, token_offset)
+    return _stats_of_matrix(codes.dense(), groups, group_count, token_offset, histogram)
 
 
 def _stats_of_matrix(
-    matrix: Float[Tensor, "N F"], groups: Int64[Tensor, " N"], group_count: int, token_offset: int
+    matrix: Float[Tensor, "N F"],
+    groups: Int64[Tensor, " N"],
+    group_count: int,
+    token_offset: int,
+    histogram: bool,
 ) -> FeatureStats:
-    stats = FeatureStats.empty(group_count, matrix.shape[1], device=matrix.device)
+    stats = FeatureStats.empty(group_count, matrix.shape[1], device=matrix.device, histogram=histogram)
     for group in range(group_count):
         tokens = (groups == group).nonzero()[:, 0]
         stats.token_count[group] = len(tokens)
         if len(tokens) == 0:
             continue
         values = matrix[tokens]
-        stats.firing_count[group] = (values > 0).sum(dim=0)
+        stats.firing_count[group] = (values != 0).sum(dim=0)
         stats.value_sum[group] = values.double().sum(dim=0)
         stats.square_sum[group] = values.double().square().sum(dim=0)
-        maximum = values.amax(dim=0)
+        if stats.histogram is not None:
+            for feature in range(matrix.shape[1]):
+                size = values[:, feature].abs()
+                stats.histogram[group, feature] = torch.bincount(bin_of(size[size > 0]), minlength=BINS)
+        maximum = values.abs().amax(dim=0)
         stats.maximum[group] = maximum
         # The first token, in ascending order, that reaches the maximum.
-        first = (values == maximum).to(torch.int8).argmax(dim=0)
+        first = (values.abs() == maximum).to(torch.int8).argmax(dim=0)
         stats.maximum_token[group] = torch.where(maximum > 0, tokens[first] + token_offset, NO_TOKEN)
     return stats

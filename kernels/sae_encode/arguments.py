@@ -8,15 +8,18 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
+
+from .normalisation import Normalisation, token_scale
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32
     from torch import Tensor
 
-Activation = Literal["topk", "relu", "jumprelu"]
+Activation = Literal["topk", "batchtopk", "abstopk", "relu", "jumprelu"]
+COUNTED: tuple[str, ...] = ("topk", "batchtopk", "abstopk")  # activations that keep a number of features
 Implementation = Literal["auto", "reference", "cpu", "triton"]
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -31,18 +34,24 @@ class Encoder:
     Attributes:
         w_enc: encoder rows, in the dtype of the activations.
         b_enc: bias in float32.
+        activation: which features are kept.
         floor: float32; a feature fires where its pre-activation is above it, never below 0.
-            None for TopK.
-        k: entries a token for TopK, else None.
+            None for the activations that keep a number of features.
+        k: entries a token for those, else None.
         centre: float32, subtracted from the activations (the result is rounded to their dtype),
             or None.
+        normalisation: what is done to each token before that.
+        feature_scale: float32, what each pre-activation is multiplied by, or None.
     """
 
     w_enc: Float[Tensor, "F d"]
     b_enc: Float32[Tensor, " F"]
+    activation: Activation
     floor: Float32[Tensor, " F"] | None
     k: int | None
     centre: Float32[Tensor, " d"] | None
+    normalisation: Normalisation = "none"
+    feature_scale: Float32[Tensor, " F"] | None = None
 
     @property
     def feature_count(self) -> int:
@@ -52,12 +61,16 @@ class Encoder:
     def firing_floor(self) -> Float32[Tensor, " F"]:
         """The floor of an activation that has one."""
         if self.floor is None:
-            raise ValueError("a floor belongs to relu and jumprelu, got topk")
+            raise ValueError(f"a floor belongs to relu and jumprelu, got {self.activation}")
         return self.floor
 
-    def centred(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Activations minus the centre, in the dtype of the activations."""
-        return x if self.centre is None else (x.float() - self.centre).to(x.dtype)
+    def prepared(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Activations normalised and minus the centre, in the dtype of the activations."""
+        scale = token_scale(x.float(), self.normalisation)
+        if scale is None and self.centre is None:
+            return x
+        rows = x.float() if scale is None else scale.apply(x.float())
+        return (rows if self.centre is None else rows - self.centre).to(x.dtype)
 
 
 def check_arguments(
@@ -69,6 +82,8 @@ def check_arguments(
     k: int | None,
     threshold: Tensor | float | None,
     centre: Tensor | None,
+    normalisation: str = "none",
+    feature_scale: Tensor | None = None,
 ) -> Encoder:
     """The encoder, once everything about the call holds.
 
@@ -98,19 +113,28 @@ def check_arguments(
     _check_vector("b_enc", b_enc, feature_count, "F", x)
     if centre is not None:
         _check_vector("centre", centre, width, "d", x)
+    if normalisation not in get_args(Normalisation):
+        raise ValueError(
+            f"normalisation must be one of {', '.join(get_args(Normalisation))}, got {normalisation!r}"
+        )
+    if feature_scale is not None:
+        _check_vector("feature_scale", feature_scale, feature_count, "F", x)
     floor = _floor(threshold, activation, feature_count, x)
-    if activation == "topk":
+    if activation in COUNTED:
         if k is None or isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= feature_count:
-            raise ValueError(f"topk needs k from 1 to F = {feature_count}, got {k!r}")
+            raise ValueError(f"{activation} needs k from 1 to F = {feature_count}, got {k!r}")
     elif k is not None:
-        raise ValueError(f"k belongs to topk, got k = {k} with {activation}")
-    _check_magnitudes(x, w_enc, b_enc, centre)
+        raise ValueError(f"k belongs to topk, batchtopk and abstopk, got k = {k} with {activation}")
+    _check_magnitudes(x, w_enc, b_enc, centre, normalisation, feature_scale)
     return Encoder(
         w_enc=w_enc.detach(),
         b_enc=b_enc.detach().float().contiguous(),
+        activation=cast(Activation, activation),
         floor=floor,
         k=k,
         centre=None if centre is None else centre.detach().float(),
+        normalisation=cast(Normalisation, normalisation),
+        feature_scale=None if feature_scale is None else feature_scale.detach().float().contiguous(),
     )
 
 
@@ -165,7 +189,7 @@ def _floor(
     if activation != "jumprelu":
         if threshold is not None:
             raise ValueError(f"threshold belongs to jumprelu, got one with {activation}")
-        return None if activation == "topk" else torch.zeros(feature_count, device=x.device)
+        return None if activation in COUNTED else torch.zeros(feature_count, device=x.device)
     if threshold is None:
         raise ValueError("jumprelu needs a threshold, one number or one a feature, got None")
     if not isinstance(threshold, torch.Tensor):
@@ -177,16 +201,26 @@ def _floor(
     return threshold.detach().float().clamp(min=0.0).contiguous()
 
 
-def _check_magnitudes(x: Tensor, w_enc: Tensor, b_enc: Tensor, centre: Tensor | None) -> None:
+def _check_magnitudes(
+    x: Tensor,
+    w_enc: Tensor,
+    b_enc: Tensor,
+    centre: Tensor | None,
+    normalisation: str,
+    feature_scale: Tensor | None,
+) -> None:
     """Finite inputs, and pre-activations that cannot leave the range of float32."""
     largest_x = _check_finite("x", x)
+    if normalisation != "none":
+        largest_x = x.shape[1] ** 0.5  # the norm of a normalised token, a little more for a layer norm
     largest_w = _check_finite("w_enc", w_enc)
     largest_b = _check_finite("b_enc", b_enc)
+    largest_s = 1.0 if feature_scale is None else max(1.0, _check_finite("feature_scale", feature_scale))
     if centre is not None:
         largest_x += _check_finite("centre", centre)
         if largest_x > torch.finfo(x.dtype).max:
             raise ValueError(f"x - centre must stay in the range of {x.dtype}, got up to {largest_x:.3g}")
-    bound = x.shape[1] * largest_x * largest_w + largest_b
+    bound = (x.shape[1] * largest_x * largest_w + largest_b) * largest_s
     if bound > LARGEST_PRE_ACTIVATION:
         raise ValueError(
             "pre-activations must stay in the range of float32: d * max|x| * max|w_enc| + max|b_enc| must be "

@@ -1,13 +1,16 @@
 """SAE encoding on a CPU: a blocked matrix product whose output never leaves the cache.
 
-    pre = (x - centre) @ w_encᵀ + b_enc, in blocks of about BLOCK_SIZE numbers, in one reused buffer.
+    pre = ((normalised(x) - centre) @ w_encᵀ + b_enc) · feature_scale, in blocks of about BLOCK_SIZE
+    numbers, in one reused buffer a thread
 
-Float32 inputs and accumulation (half-precision inputs are widened exactly). Deterministic for a given
-number of threads. One comparison pass over a block finds the survivors; all later work is on them alone.
+Float32 inputs and accumulation (half-precision inputs are widened exactly). Each thread works on a block
+of its own with a product of one thread (`threads.py`). Deterministic for a given number of threads. One
+comparison pass over a block finds the survivors; all later work is on them alone.
 
 TopK keeps the k best of the strips seen so far. The k-th of them is the level that the next strip has to
 reach. For the first strip it is the k-th largest of maxima over disjoint sets of features: k different
-features reach that level, so nothing below it can be among the k best. Source: ours.
+features reach that level, so nothing below it can be among the k best. BatchTopK takes the lowest such
+level of all blocks for all of them. Source: ours.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from .ranking import best_of_batch
 from .sparse_codes import SparseCodes
+from .threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,33 +52,55 @@ class Survivors(NamedTuple):
     values: NDArray[np.float32]
 
 
+class Buffers:
+    """The memory that one thread computes a block in."""
+
+    def __init__(self) -> None:
+        self.pre = torch.empty(BLOCK_SIZE)
+        self.mask = np.empty(BLOCK_SIZE, dtype=np.bool_)
+        self.size = np.empty(0, dtype=np.float32)
+
+    def sizes(self, pre: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The absolute values of a block."""
+        if len(self.size) < pre.size:
+            self.size = np.empty(BLOCK_SIZE, dtype=np.float32)
+        return np.abs(pre, out=self.size[: pre.size].reshape(pre.shape))
+
+
 def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
     """Codes of every token, without the [N, F] matrix."""
+    if encoder.activation == "batchtopk":
+        return _encode_batch(x, encoder)
     if encoder.k is not None:
         blocks = [codes for _, codes in top_blocks(x, encoder)]
-        row_offsets = torch.arange(len(x) + 1) * encoder.k
-        features = [block.features for block in blocks]
-        values = [block.values for block in blocks]
+        counts = [np.zeros(1, dtype=np.int64), np.full(len(x), encoder.k)]
     else:
-        counts, features, values = [np.zeros(1, dtype=np.int64)], [], []
-        for tokens in token_blocks(len(x), encoder.feature_count):
-            strips = [found for _, found in firing_strips(x, encoder, [tokens])]
-            block = _join_strips(strips)
-            counts.append(np.bincount(block.rows, minlength=tokens.stop - tokens.start))
-            features.append(block.features)
-            values.append(block.values)
-        row_offsets = torch.from_numpy(np.concatenate(counts).cumsum())
+        tokens = token_blocks(len(x), encoder.feature_count)
+        blocks = list(
+            side_by_side(lambda block, buffers: _firing(x, encoder, block, buffers), tokens, Buffers)
+        )
+        counts = [np.zeros(1, dtype=np.int64)]
+        counts += [
+            np.bincount(found.rows, minlength=block.stop - block.start)
+            for block, found in zip(tokens, blocks, strict=True)
+        ]
     return SparseCodes(
-        row_offsets=row_offsets,
-        indices=torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *features])),
-        values=torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *values])),
+        row_offsets=torch.from_numpy(np.concatenate(counts).cumsum()),
+        indices=torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(b.features for b in blocks)])),
+        values=torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *(b.values for b in blocks)])),
         feature_count=encoder.feature_count,
     )
 
 
 def token_blocks(token_count: int, feature_count: int, k: int = 0) -> list[slice]:
-    """Runs of tokens of which one strip of features, and k entries a token besides, fit the buffer."""
-    step = min(max(1, BLOCK_SIZE // (min(feature_count, STRIP_FEATURES) + k)), MOST_ROWS)
+    """Runs of tokens of which one strip of features, and k entries a token besides, fit the buffer.
+
+    They are about equally long, and as many that every thread has the same number of them.
+    """
+    most = min(max(1, BLOCK_SIZE // (min(feature_count, STRIP_FEATURES) + k)), MOST_ROWS)
+    threads = torch.get_num_threads()
+    rounds = -(-token_count // (most * threads))
+    step = max(1, -(-token_count // max(1, rounds * threads)))
     return [slice(start, min(start + step, token_count)) for start in range(0, token_count, step)]
 
 
@@ -85,55 +112,100 @@ def feature_strips(feature_count: int) -> list[slice]:
     ]
 
 
-def firing_strips(
-    x: Float[Tensor, "N d"], encoder: Encoder, blocks: list[slice]
-) -> Iterator[tuple[slice, Survivors]]:
-    """Features above their floor, for every strip of features and, within it, every block of tokens.
+def firing_in(
+    x: Float[Tensor, "N d"], encoder: Encoder, tokens: slice, strip: slice, buffers: Buffers
+) -> Survivors:
+    """Features of a strip above their floor; rows count from the start of the block, features from 0."""
+    pre = _pre_activations(encoder.prepared(x[tokens]), encoder, strip, buffers)
+    mask = buffers.mask[: pre.size].reshape(pre.shape)
+    firing = np.greater(pre, encoder.firing_floor[strip].numpy(), out=mask)
+    return _survivors(pre, firing, strip.start)
 
-    Rows count from the start of the block, features from 0.
-    """
-    floor = encoder.firing_floor.numpy()
-    buffer = torch.empty(BLOCK_SIZE)
-    mask = np.empty(BLOCK_SIZE, dtype=np.bool_)
-    for strip in feature_strips(encoder.feature_count):
-        weights, bias = encoder.w_enc[strip].float().T, encoder.b_enc[strip]
-        for tokens in blocks:
-            pre = _pre_activations(encoder.centred(x[tokens]), weights, bias, buffer)
-            firing = np.greater(pre, floor[strip], out=mask[: pre.size].reshape(pre.shape))
-            yield tokens, _survivors(pre, firing, strip.start)
+
+def _firing(x: Float[Tensor, "N d"], encoder: Encoder, tokens: slice, buffers: Buffers) -> Survivors:
+    strips = feature_strips(encoder.feature_count)
+    return _join_strips([firing_in(x, encoder, tokens, strip, buffers) for strip in strips])
 
 
 def top_blocks(x: Float[Tensor, "N d"], encoder: Encoder) -> Iterator[tuple[slice, Survivors]]:
-    """The k codes of every token, block of tokens by block of tokens, by value descending."""
-    k = encoder.k
-    if k is None:
-        raise ValueError("top_blocks needs topk, got an activation with a threshold; use firing_strips")
-    buffer = torch.empty(BLOCK_SIZE)
-    mask = np.empty(BLOCK_SIZE, dtype=np.bool_)
-    for tokens in token_blocks(len(x), encoder.feature_count, k):
-        activations = encoder.centred(x[tokens]).float()
-        best = np.full((len(activations), k), EMPTY)
-        level: NDArray[np.float32] | None = None
-        for strip in feature_strips(encoder.feature_count):
-            weights, bias = encoder.w_enc[strip].float().T, encoder.b_enc[strip]
-            pre = _pre_activations(activations, weights, bias, buffer)
-            if level is None:
-                level = _first_level(pre, k)
-            reached = np.greater_equal(pre, level[:, None], out=mask[: pre.size].reshape(pre.shape))
-            best = _keep_best(best, _survivors(pre, reached, strip.start))
-            filled = best[:, 0] != EMPTY
-            level = np.where(filled, _unpack(best[:, 0])[1], np.float32(-np.inf))
-        features, values = _unpack(best[:, ::-1])
-        rows = np.repeat(np.arange(len(activations)), k)
-        yield tokens, Survivors(rows, features.reshape(-1), np.maximum(values, 0).reshape(-1))
+    """The k codes of every token, block of tokens by block of tokens, the best first."""
+    if encoder.k is None or encoder.activation == "batchtopk":
+        raise ValueError(f"top_blocks needs topk or abstopk, got {encoder.activation}")
+    blocks = token_blocks(len(x), encoder.feature_count, encoder.k)
+    found = side_by_side(lambda block, buffers: _top(x[block], encoder, buffers), blocks, Buffers)
+    yield from zip(blocks, found, strict=True)
+
+
+def _top(x: Float[Tensor, "n d"], encoder: Encoder, buffers: Buffers) -> Survivors:
+    k, signed = encoder.k or 1, encoder.activation == "abstopk"
+    activations = encoder.prepared(x).float()
+    best = np.full((len(activations), k), EMPTY)
+    level: NDArray[np.float32] | None = None
+    for strip in feature_strips(encoder.feature_count):
+        pre = _pre_activations(activations, encoder, strip, buffers)
+        size = buffers.sizes(pre) if signed else pre
+        if level is None:
+            level = _first_level(size, k)
+        mask = buffers.mask[: pre.size].reshape(pre.shape)
+        reached = np.greater_equal(size, level[:, None], out=mask)
+        best = _keep_best(best, _survivors(pre, reached, strip.start), signed=signed)
+        filled = best[:, 0] != EMPTY
+        level = np.where(filled, _unpack(best[:, 0])[1], np.float32(-np.inf))
+    features, values = _unpack(best[:, ::-1])
+    if signed:
+        values = np.where(best[:, ::-1] & 1, values, -values)
+    else:
+        values = np.maximum(values, 0)
+    rows = np.repeat(np.arange(len(activations)), k)
+    return Survivors(rows, features.reshape(-1), values.reshape(-1))
+
+
+def _encode_batch(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
+    most = len(x) * (encoder.k or 1)
+    blocks = token_blocks(len(x), encoder.feature_count)
+    strips = feature_strips(encoder.feature_count)
+
+    def first_level(tokens: slice, buffers: Buffers) -> float:
+        pre = _pre_activations(encoder.prepared(x[tokens]), encoder, strips[0], buffers)
+        count = len(pre) * (encoder.k or 1)
+        depth = max(1, pre.size // (SETS_PER_K * count))
+        maxima = pre.reshape(-1)[: pre.size // depth * depth].reshape(depth, -1).max(axis=0)
+        return float(np.partition(maxima, len(maxima) - count)[-count]) if len(maxima) >= count else 0.0
+
+    # Every block has its share of entries at the lowest of the blocks' levels, so the batch has N·k there.
+    level = max(0.0, min(side_by_side(first_level, blocks, Buffers), default=0.0))
+
+    def above(tokens: slice, buffers: Buffers) -> Survivors:
+        found = []
+        for strip in strips:
+            pre = _pre_activations(encoder.prepared(x[tokens]), encoder, strip, buffers)
+            mask = buffers.mask[: pre.size].reshape(pre.shape)
+            compare = np.greater_equal if level > 0 else np.greater
+            found.append(_survivors(pre, compare(pre, np.float32(level), out=mask), strip.start))
+        rows, features, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return Survivors(rows + tokens.start, features, values)
+
+    kept = list(side_by_side(above, blocks, Buffers))
+    return best_of_batch(
+        torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(b.rows for b in kept)])),
+        torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *(b.features for b in kept)])),
+        torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *(b.values for b in kept)])),
+        token_count=len(x),
+        feature_count=encoder.feature_count,
+        most=most,
+    )
 
 
 def _pre_activations(
-    x: Float[Tensor, "n d"], weights: Float32[Tensor, "d f"], bias: Float32[Tensor, " f"], buffer: Tensor
+    x: Float[Tensor, "n d"], encoder: Encoder, strip: slice, buffers: Buffers
 ) -> NDArray[np.float32]:
-    shape = (len(x), len(bias))
-    out = buffer[: shape[0] * shape[1]].view(shape)
-    return torch.addmm(bias, x.float(), weights, out=out).numpy()
+    weights: Float32[Tensor, "d f"] = encoder.w_enc[strip].float().T
+    shape = (len(x), strip.stop - strip.start)
+    out = buffers.pre[: shape[0] * shape[1]].view(shape)
+    torch.addmm(encoder.b_enc[strip], x.float(), weights, out=out)
+    if encoder.feature_scale is not None:
+        out *= encoder.feature_scale[strip]
+    return out.numpy()
 
 
 def _survivors(pre: NDArray[np.float32], kept: NDArray[np.bool_], first_feature: int) -> Survivors:
@@ -164,7 +236,7 @@ def _first_level(pre: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     return np.partition(maxima, sets - k, axis=1)[:, sets - k]
 
 
-def _keep_best(best: NDArray[np.int64], found: Survivors) -> NDArray[np.int64]:
+def _keep_best(best: NDArray[np.int64], found: Survivors, *, signed: bool) -> NDArray[np.int64]:
     """The k largest keys a row, ascending, of those kept so far and those found now."""
     rows, k = best.shape
     counts = np.bincount(found.rows, minlength=rows)
@@ -172,20 +244,24 @@ def _keep_best(best: NDArray[np.int64], found: Survivors) -> NDArray[np.int64]:
     candidates = np.full((rows, k + widest), EMPTY)
     candidates[:, :k] = best
     position = np.arange(len(found.rows)) - (counts.cumsum() - counts)[found.rows]
-    candidates[found.rows, k + position] = _pack(found.features, found.values)
+    candidates[found.rows, k + position] = _pack(found.features, found.values, signed=signed)
     candidates.sort(axis=1)
     return candidates[:, widest:]
 
 
-def _pack(features: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """One integer an entry whose order is: value ascending, then feature descending."""
+def _pack(features: NDArray[np.int64], values: NDArray[np.float32], *, signed: bool) -> NDArray[np.int64]:
+    """One integer an entry whose order is: value ascending (`signed`: absolute value), then feature descending.
+
+    Its lowest bit is 0 for a negative value of a signed entry, else 1.
+    """
     # Adding 0 turns -0.0 into 0.0; flipping the lower bits makes negative floats order as integers.
-    bits = (values + np.float32(0)).view(np.int32)
+    bits = (np.abs(values) if signed else values + np.float32(0)).view(np.int32)
     ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return (ordered.astype(np.int64) << 32) | (0xFFFFFFFF - features)
+    negative = (values < 0) if signed else 0
+    return (ordered.astype(np.int64) << 32) | (0xFFFFFFFF - (2 * features + negative))
 
 
 def _unpack(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     ordered = (keys >> 32).astype(np.int32)
     bits = ordered ^ ((ordered >> 31) & 0x7FFFFFFF)
-    return 0xFFFFFFFF - (keys & 0xFFFFFFFF), bits.view(np.float32)
+    return (0xFFFFFFFF - (keys & 0xFFFFFFFF)) >> 1, bits.view(np.float32)

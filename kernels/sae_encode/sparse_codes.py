@@ -30,12 +30,13 @@ class SparseCodes:
 
     * TopK: exactly k entries a token, by value descending, equal values by feature ascending. An
       entry whose pre-activation is not positive has the value 0: chosen, but not firing.
-    * ReLU and JumpReLU: every firing feature, by feature ascending; all values are above 0.
+    * AbsTopK: exactly k entries a token, by absolute value descending; values have their signs.
+    * ReLU, JumpReLU and BatchTopK: every firing feature, by feature ascending; all values are above 0.
 
     Attributes:
         row_offsets: int64, starts with 0 and ends with M.
         indices: int64 feature numbers in [0, F).
-        values: float32 activations, 0 or more, in the units of the SAE's pre-activations.
+        values: float32 activations in the units of the SAE's pre-activations; 0 or more but for AbsTopK.
         feature_count: F, the width of the dictionary.
     """
 

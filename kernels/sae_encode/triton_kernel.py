@@ -1,6 +1,7 @@
 """SAE encoding in Triton: matrix product, bias, comparison and compaction in one kernel.
 
-    pre[n, f] = sum_d x[n, d] * w_enc[f, d] + b_enc[f];  kept: pre > floor[f], or pre >= level[n] for TopK
+    pre[n, f] = (sum_d x[n, d] * w_enc[f, d] + b_enc[f]) * feature_scale[f]
+    kept: pre > floor[f]; for TopK pre >= level[n], for AbsTopK |pre| >= level[n]
 
 Products accumulate in float32 (float32 inputs at full precision, no TF32). A program owns a block of tokens
 and walks over strips of features; what passes the comparison is appended to that token's slots, in feature
@@ -8,13 +9,15 @@ order, at a position from a prefix sum within the tile: no atomics, deterministi
 the end of its slots, so an overflow is seen, and the chunk is done again with the size it asked for.
 
 TopK gets its level first: k disjoint sets of features among a sample of the strips have maxima at or above
-the k-th largest such maximum, so the k best of all features do too. Both kernels form a pre-activation by
+the k-th largest such maximum, so the k best of all features do too. BatchTopK does the same with all tokens
+of a chunk together, and takes the lowest level of all chunks as the floor of every feature. Both kernels form a pre-activation by
 the same sequence of operations, hence at least k features reach the level. Source: ours; the pattern of a
 product whose logits are never stored is cut-cross-entropy's (arXiv 2411.09009).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +25,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .ranking import best_entries
+from .ranking import best_entries, best_of_batch
 from .sparse_codes import SparseCodes
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ SET_SIZE = 16
 SAMPLE_SHARE = 8  # one in so many features gives the TopK level
 SLOT_BYTES = 2**28  # most memory for the slots of a chunk of tokens
 FEWEST_PROGRAMS = 128  # about one a multiprocessor of the large GPUs
+LEVEL_TOKENS = 2**14  # tokens whose set maxima are held at a time for BatchTopK
 
 
 class Tiles(NamedTuple):
@@ -51,10 +55,29 @@ class Tiles(NamedTuple):
     num_stages: int
 
 
-def tiles_for(dtype: torch.dtype) -> Tiles:
-    """The shipped tile sizes of a dtype: float32 has no tensor-core path at full precision."""
+def tiles_for(x: Tensor) -> Tiles:
+    """The tile sizes for activations of this dtype on this device."""
+    return shipped_tiles(x.dtype, capability_of(x.device))
+
+
+def capability_of(device: torch.device) -> int:
+    """Compute capability of a device, 90 for 9.0; the interpreter counts as the lowest supported, 80."""
+    if device.type != "cuda":
+        return 80
+    major, minor = torch.cuda.get_device_capability(device)
+    return 10 * major + minor
+
+
+def shipped_tiles(dtype: torch.dtype, capability: int) -> Tiles:
+    """The largest tiles that spill no register: float32 has no tensor-core path at full precision."""
     if dtype == torch.float32:
-        return Tiles(block_n=32, block_f=64, block_d=16, num_warps=4, num_stages=2)
+        return Tiles(
+            block_n=32, block_f=64 if capability < 100 else 32, block_d=16, num_warps=4, num_stages=2
+        )
+    if capability >= 90:
+        return Tiles(
+            block_n=128 if capability < 100 else 64, block_f=64, block_d=64, num_warps=8, num_stages=4
+        )
     return Tiles(block_n=64, block_f=64, block_d=64, num_warps=8, num_stages=3)
 
 
@@ -63,6 +86,7 @@ def pre_activation_tile(
     x_ptr,  # [N, D]
     w_ptr,  # [F, D]
     b_ptr,  # [F]
+    s_ptr,  # [F] what pre-activations are multiplied by, read if SCALED
     tokens,  # int64 [BLOCK_N]
     features,  # int64 [BLOCK_F]
     N,
@@ -72,6 +96,7 @@ def pre_activation_tile(
     stride_x_d,
     stride_w_f,
     stride_w_d,
+    SCALED: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -94,7 +119,11 @@ def pre_activation_tile(
         )
         tile = tl.dot(x_tile, w_tile, tile, input_precision="ieee")
     bias = tl.load(b_ptr + features, mask=features < F, other=0.0)
-    return tile + bias[None, :]
+    tile += bias[None, :]
+    if SCALED:
+        scale = tl.load(s_ptr + features, mask=features < F, other=0.0)
+        tile *= scale[None, :]
+    return tile
 
 
 @triton.jit
@@ -102,6 +131,7 @@ def set_maxima_kernel(
     x_ptr,  # [N, D]
     w_ptr,  # [F, D]
     b_ptr,  # [F]
+    s_ptr,  # [F]
     maxima_ptr,  # [N, M]
     N,
     D,
@@ -111,6 +141,8 @@ def set_maxima_kernel(
     stride_x_d,
     stride_w_f,
     stride_w_d,
+    ABSOLUTE: tl.constexpr,
+    SCALED: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -121,9 +153,11 @@ def set_maxima_kernel(
     strip = tl.program_id(1).to(tl.int64)
     features = strip * BLOCK_F + tl.arange(0, BLOCK_F)
     pre = pre_activation_tile(
-        x_ptr, w_ptr, b_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
-        BLOCK_N, BLOCK_F, BLOCK_D,
+        x_ptr, w_ptr, b_ptr, s_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
+        SCALED, BLOCK_N, BLOCK_F, BLOCK_D,
     )  # fmt: skip
+    if ABSOLUTE:
+        pre = tl.abs(pre)
     pre = tl.where(features[None, :] < F, pre, float("-inf"))
     maxima = tl.max(tl.reshape(pre, (BLOCK_N, SETS, SET_SIZE)), axis=2)
     sets = strip * SETS + tl.arange(0, SETS)
@@ -139,7 +173,8 @@ def survivors_kernel(
     x_ptr,  # [N, D]
     w_ptr,  # [F, D]
     b_ptr,  # [F]
-    level_ptr,  # [N] for TopK, else [F]
+    s_ptr,  # [F]
+    level_ptr,  # [N] for TopK and AbsTopK, else [F]
     values_ptr,  # [N, S, C]
     features_ptr,  # [N, S, C]
     found_ptr,  # [N, S]
@@ -154,34 +189,40 @@ def survivors_kernel(
     stride_w_f,
     stride_w_d,
     TOPK: tl.constexpr,
+    ABSOLUTE: tl.constexpr,
+    SCALED: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_F: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):
-    tokens = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    lanes = tl.arange(0, BLOCK_N)
+    first = tl.program_id(0).to(tl.int64) * BLOCK_N
+    tokens = first + lanes
     split = tl.program_id(1).to(tl.int64)
-    slots = (tokens * S + split) * C
+    # Slots of this program's tokens are counted from its own start, which keeps the offsets in 32 bits.
+    start = (first * S + split) * C
+    slots = lanes * S * C
     found = tl.zeros((BLOCK_N,), dtype=tl.int32)
     for strip in range(strips_per_split):
         features = (split * strips_per_split + strip) * BLOCK_F + tl.arange(0, BLOCK_F)
         pre = pre_activation_tile(
-            x_ptr, w_ptr, b_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
-            BLOCK_N, BLOCK_F, BLOCK_D,
+            x_ptr, w_ptr, b_ptr, s_ptr, tokens, features, N, D, F, stride_x_n, stride_x_d, stride_w_f, stride_w_d,
+            SCALED, BLOCK_N, BLOCK_F, BLOCK_D,
         )  # fmt: skip
         if TOPK:
             level = tl.load(level_ptr + tokens, mask=tokens < N, other=float("inf"))
-            kept = pre >= level[:, None]
+            kept = (tl.abs(pre) if ABSOLUTE else pre) >= level[:, None]
         else:
             level = tl.load(level_ptr + features, mask=features < F, other=float("inf"))
             kept = pre > level[None, :]
         kept = kept & (tokens[:, None] < N) & (features[None, :] < F)
         ones = kept.to(tl.int32)
         position = found[:, None] + tl.cumsum(ones, axis=1) - 1
+        offset = slots[:, None] + position
         fits = kept & (position < C)
-        address = slots[:, None] + position
-        tl.store(values_ptr + address, pre, mask=fits)
-        whole = tl.zeros((BLOCK_N, BLOCK_F), dtype=tl.int32) + features[None, :].to(tl.int32)
-        tl.store(features_ptr + address, whole, mask=fits)
+        tl.store(values_ptr + start + offset, pre, mask=fits)
+        whole = tl.broadcast_to(features.to(tl.int32)[None, :], (BLOCK_N, BLOCK_F))
+        tl.store(features_ptr + start + offset, whole, mask=fits)
         found += tl.sum(ones, axis=1)
     tl.store(found_ptr + tokens * S + split, found, mask=tokens < N)
 
@@ -199,11 +240,17 @@ class Slots(NamedTuple):
 
 def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
     """Codes of every token, without the [N, F] matrix."""
+    if encoder.activation == "batchtopk":
+        return _encode_batch(x, encoder)
     counts, features, values = [], [], []
     for slots in survivors(x, encoder):
         if encoder.k is not None:
             found_features, found_values = best_entries(
-                slots.values, slots.features, slots.filled(), encoder.k
+                slots.values,
+                slots.features,
+                slots.filled(),
+                encoder.k,
+                signed=encoder.activation == "abstopk",
             )
             counts.append(torch.full((len(slots.found),), encoder.k, device=x.device))
         else:
@@ -220,6 +267,36 @@ def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
         indices=torch.cat(features) if features else row_offsets[:0],
         values=torch.cat(values) if values else torch.zeros(0, device=x.device),
         feature_count=encoder.feature_count,
+    )
+
+
+def _encode_batch(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
+    """BatchTopK: every feature above a level that N·k entries reach, then the N·k best of them."""
+    k = encoder.k or 1
+    level = 0.0
+    if len(x):
+        levels = []
+        for start in range(0, len(x), LEVEL_TOKENS):
+            chunk, operands = prepared(x[start : start + LEVEL_TOKENS], encoder)
+            maxima = _set_maxima(chunk, operands, k)
+            if maxima is None:
+                break
+            count = len(chunk) * k
+            levels.append(float(maxima.flatten().kthvalue(maxima.numel() - count + 1).values))
+        else:
+            # The kernels keep what is above the floor; the level itself has to pass.
+            level = max(0.0, math.nextafter(min(levels), -math.inf))
+    floor = torch.full((encoder.feature_count,), level, device=x.device)
+    # float32 may round the level up; the next number below is safe.
+    floor = torch.where(floor > 0, torch.nextafter(floor, torch.zeros_like(floor)), floor)
+    codes = encode(x, replace(encoder, activation="relu", k=None, floor=floor))
+    return best_of_batch(
+        codes.entry_tokens(),
+        codes.indices,
+        codes.values,
+        token_count=len(x),
+        feature_count=encoder.feature_count,
+        most=len(x) * k,
     )
 
 
@@ -247,39 +324,53 @@ def survivors(x: Float[Tensor, "N d"], encoder: Encoder) -> Iterator[Slots]:
 
 
 def prepared(x: Float[Tensor, "n d"], encoder: Encoder) -> tuple[Float[Tensor, "n d"], Encoder]:
-    """Centred activations and the encoder to run them through.
+    """Activations as they are multiplied, and the encoder to run them through.
 
     Triton's interpreter multiplies the bits of bfloat16 as integers, so there (tensors on the CPU) both are
     widened; products of bfloat16 are exact in float32, and the codes are the same.
     """
-    activations, weights = encoder.centred(x), encoder.w_enc
+    activations, weights = encoder.prepared(x), encoder.w_enc
     if x.device.type == "cpu" and x.dtype == torch.bfloat16:
         activations, weights = activations.float(), weights.float()
-    return activations, replace(encoder, w_enc=weights, centre=None)
+    return activations, replace(encoder, w_enc=weights, centre=None, normalisation="none")
 
 
 def _level(x: Float[Tensor, "n d"], encoder: Encoder, k: int, sampled: bool) -> Float32[Tensor, " n"]:
     """A level that at least k features of each token reach, or minus infinity."""
-    tiles = tiles_for(x.dtype)
+    maxima = _set_maxima(x, encoder, k) if sampled else None
+    if maxima is None:
+        return torch.full((len(x),), -torch.inf, device=x.device)
+    return torch.topk(maxima, k, dim=1).values[:, -1].contiguous()
+
+
+def _set_maxima(x: Float[Tensor, "n d"], encoder: Encoder, k: int) -> Float32[Tensor, "n M"] | None:
+    """Maxima over disjoint sets among a sample of the features, None where there are fewer than k of them."""
+    tiles = tiles_for(x)
     wanted = max(encoder.feature_count // SAMPLE_SHARE, 2 * k * SET_SIZE)
     strips = triton.cdiv(min(wanted, encoder.feature_count), tiles.block_f)
     sets = strips * (tiles.block_f // SET_SIZE)
     # Sets past the last feature hold minus infinity, so they never count among the k.
-    if sets < k or not sampled:
-        return torch.full((len(x),), -torch.inf, device=x.device)
+    if sets < k:
+        return None
     maxima = torch.empty(len(x), sets, dtype=torch.float32, device=x.device)
     set_maxima_kernel[(triton.cdiv(len(x), tiles.block_n), strips)](
-        x, encoder.w_enc, encoder.b_enc, maxima,
+        x, encoder.w_enc, encoder.b_enc, scale_of(encoder), maxima,
         len(x), x.shape[1], encoder.feature_count, sets,
         x.stride(0), x.stride(1), encoder.w_enc.stride(0), encoder.w_enc.stride(1),
+        ABSOLUTE=encoder.activation == "abstopk", SCALED=encoder.feature_scale is not None,
         BLOCK_N=tiles.block_n, BLOCK_F=tiles.block_f, BLOCK_D=tiles.block_d, SET_SIZE=SET_SIZE,
         num_warps=tiles.num_warps, num_stages=tiles.num_stages,
     )  # fmt: skip
-    return torch.topk(maxima, k, dim=1).values[:, -1].contiguous()
+    return maxima
+
+
+def scale_of(encoder: Encoder) -> Float32[Tensor, " F"]:
+    """What pre-activations are multiplied by; any vector where they are not."""
+    return encoder.b_enc if encoder.feature_scale is None else encoder.feature_scale
 
 
 def _launch_survivors(x: Float[Tensor, "n d"], encoder: Encoder, level: Tensor, slot_count: int) -> Slots:
-    tiles = tiles_for(x.dtype)
+    tiles = tiles_for(x)
     strips = triton.cdiv(encoder.feature_count, tiles.block_f)
     blocks = triton.cdiv(len(x), tiles.block_n)
     splits = min(strips, triton.cdiv(FEWEST_PROGRAMS, blocks))
@@ -290,10 +381,11 @@ def _launch_survivors(x: Float[Tensor, "n d"], encoder: Encoder, level: Tensor, 
     features = torch.empty(len(x), splits, slots, dtype=torch.int32, device=x.device)
     found = torch.empty(len(x), splits, dtype=torch.int32, device=x.device)
     survivors_kernel[(blocks, splits)](
-        x, encoder.w_enc, encoder.b_enc, level, values, features, found,
+        x, encoder.w_enc, encoder.b_enc, scale_of(encoder), level, values, features, found,
         len(x), x.shape[1], encoder.feature_count, splits, slots, strips_per_split,
         x.stride(0), x.stride(1), encoder.w_enc.stride(0), encoder.w_enc.stride(1),
-        TOPK=encoder.k is not None,
+        TOPK=encoder.k is not None, ABSOLUTE=encoder.activation == "abstopk",
+        SCALED=encoder.feature_scale is not None,
         BLOCK_N=tiles.block_n, BLOCK_F=tiles.block_f, BLOCK_D=tiles.block_d,
         num_warps=tiles.num_warps, num_stages=tiles.num_stages,
     )  # fmt: skip

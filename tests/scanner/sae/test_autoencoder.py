@@ -87,7 +87,7 @@ def test_no_tokens_are_no_codes() -> None:
         ({"w_enc": torch.zeros(37)}, r"w_enc must be \[F, d\], got shape \(37,\)"),
         ({"k": 38}, "k from 1 to F = 37, got 38"),
         ({"k": None}, "k from 1 to F = 37, got None"),
-        ({"activation": "gelu"}, "one of topk, relu, jumprelu, got 'gelu'"),
+        ({"activation": "gelu"}, "one of topk, batchtopk, abstopk, relu, jumprelu, got 'gelu'"),
         ({"activation": "relu"}, "k belongs to topk"),
         ({"activation": "jumprelu", "k": None}, "jumprelu needs a threshold"),
         ({"threshold": torch.zeros(37)}, "threshold belongs to jumprelu"),
