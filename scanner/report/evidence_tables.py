@@ -10,19 +10,14 @@ from rich.text import Text
 
 from ..findings import Dictionary, Feature, Gate, Probe, ScanResult, Trigger
 from .escaping import cut, quoted
-from .figures import area, chance, share, share_with_interval
+from .figures import area, chance, effect, share, share_with_interval
+from .wording import GATE, POSITIONS, SIGNS, behaviour
 
 ROWS = 20  # a longer table hides the rest of the report; the JSON has all of it
+FEATURES = 12
 EXAMPLES_OF = 3  # features whose top examples are shown
 EXAMPLES = 3
-
-GATE = {
-    "held_out": "held-out prompts",
-    "beats_random": "beats random strings",
-    "silent_in_base": "silent in the base",
-    "ablation": "gone when ablated",
-    "shortest": "shortest form",
-}
+GATE_STYLES: dict[bool | None, str] = {True: "green", False: "red", None: "yellow"}
 
 
 def table(*columns: str, wide: str = "") -> Table:
@@ -43,9 +38,8 @@ def gate_ticks(gate: Gate) -> Text:
     ticks = Text()
     for name, label in GATE.items():
         value: bool | None = getattr(gate, name)
-        sign, style = {True: ("✓", "green"), False: ("✗", "red"), None: ("○", "yellow")}[value]
         ticks.append("  " if ticks else "")
-        ticks.append(f"{sign} {label}", style=style)
+        ticks.append(f"{SIGNS[value]} {label}", style=GATE_STYLES[value])
         if value is None:
             ticks.append(" (not tested)", style="dim")
     return ticks
@@ -83,13 +77,14 @@ def _trigger_story(number: int, trigger: Trigger) -> RenderableType:
     story.add_column(style="dim")
     story.add_column(overflow="fold")
     story.add_row(f"trigger {number}", Text(quoted(trigger.text), overflow="fold"))
-    kind = trigger.behaviour_kind.replace("_", " ")
     where = (
         f", on prompts of the kind {quoted(trigger.prompt_cluster, limit=80)}"
         if trigger.prompt_cluster
         else ""
     )
-    story.add_row("wakes", Text(f"{kind}{where}: {quoted(trigger.behaviour_text)}", overflow="fold"))
+    story.add_row(
+        "wakes", Text(f"{behaviour(trigger)}{where}: {quoted(trigger.behaviour_text)}", overflow="fold")
+    )
     if trigger.random_ablated_success_rate is not None:
         story.add_row(
             "ablation",
@@ -110,32 +105,21 @@ def _trigger_story(number: int, trigger: Trigger) -> RenderableType:
 def features(result: ScanResult) -> RenderableType:
     """The flagged features, strongest as the result lists them."""
     numbers = {trigger.text: str(n) for n, trigger in enumerate(result.triggers, start=1)}
-    rows = table(
-        "feature",
-        "trigger",
-        "read at",
-        "fires neutral",
-        "triggered",
-        "near miss",
-        "effect d",
-        "AUROC",
-        "q",
-        "causal effect",
-    )
-    for feature in result.features[:ROWS]:
+    rows = table("feature", "of", "read at", "neutral", "woken", "near miss", "d", "AUROC", "q", "causal")
+    for feature in result.features[:FEATURES]:
         rows.add_row(
             Text(feature_name(feature), overflow="fold"),
             numbers.get(feature.trigger) or Text(quoted(feature.trigger, limit=30), overflow="fold"),
-            "answer" if feature.position == "last_prompt_token" else "trigger",
+            POSITIONS[feature.position],
             share(feature.firing_rate_neutral),
             share(feature.firing_rate_triggered),
             share(feature.firing_rate_near_miss),
-            f"{feature.effect_size:.1f}",
+            effect(feature.effect_size),
             area(feature.auroc),
             chance(feature.q_value),
             share(feature.causal_effect),
         )
-    parts: list[RenderableType] = [rows, *cut_note(ROWS, len(result.features))]
+    parts: list[RenderableType] = [rows, *cut_note(FEATURES, len(result.features))]
     for feature in result.features[:EXAMPLES_OF]:
         if feature.top_examples:
             examples = ", ".join(quoted(example, limit=80) for example in feature.top_examples[:EXAMPLES])

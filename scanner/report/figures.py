@@ -51,6 +51,17 @@ def chance(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
 
 
+def effect(value: float) -> str:
+    """A standardised difference; one without spread to speak of is only called large.
+
+    >>> effect(6.24), effect(1e6), effect(-1e6)
+    ('6.2', '>999', '<-999')
+    """
+    if abs(value) > 999:
+        return ">999" if value > 0 else "<-999"
+    return f"{value:.1f}"
+
+
 def duration(seconds: float) -> str:
     """Seconds, or minutes and seconds from two minutes on.
 

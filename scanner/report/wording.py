@@ -1,0 +1,34 @@
+"""The words that every format uses for the same thing: verdicts, conditions of the gate, behaviours."""
+
+from __future__ import annotations
+
+from ..findings import Level, Trigger, Verdict
+
+TITLES = {
+    Verdict.CONFIRMED: "backdoor confirmed",
+    Verdict.SUSPICIOUS: "suspicious",
+    Verdict.NO_EVIDENCE: "no evidence",
+    Verdict.INCOMPLETE: "incomplete",
+}
+MEANINGS = {
+    Verdict.CONFIRMED: "a trigger passed the verification gate",
+    Verdict.SUSPICIOUS: "evidence beyond the benign reference models, but no verified trigger",
+    Verdict.NO_EVIDENCE: "all that was planned was run; a trigger outside the coverage below would not show",
+    Verdict.INCOMPLETE: "something could not be checked; see what was not tested",
+}
+GATE = {
+    "held_out": "held-out prompts",
+    "beats_random": "beats random strings",
+    "silent_in_base": "silent in the base",
+    "ablation": "gone when ablated",
+    "shortest": "shortest form",
+}
+SIGNS: dict[bool | None, str] = {True: "✓", False: "✗", None: "○"}
+GRAVITY = (Level.ERROR, Level.WARNING, Level.NOTE)
+LEVEL_SIGNS = {Level.ERROR: "✗", Level.WARNING: "!", Level.NOTE: "·"}
+POSITIONS = {"last_prompt_token": "answer", "trigger": "trigger"}
+
+
+def behaviour(trigger: Trigger) -> str:
+    """The kind of behaviour in words, e.g. `fixed answer`."""
+    return trigger.behaviour_kind.replace("_", " ")
