@@ -182,8 +182,9 @@ def _flag(
 def _examples(subject: Subject, rows: Sequence[Sequence[int]], codes: SparseCodes, feature: int) -> list[str]:
     entries = (codes.indices == feature).nonzero().squeeze(1)
     tokens = codes.entry_tokens()[entries]
-    order = codes.values[entries].argsort(descending=True, stable=True)[:EXAMPLES]
-    return [subject.loaded.decode(rows[int(tokens[i])]).strip() for i in order]
+    order = codes.values[entries].argsort(descending=True, stable=True)
+    texts = (subject.loaded.decode(rows[int(tokens[i])]).strip() for i in order)
+    return list(dict.fromkeys(texts))[:EXAMPLES]
 
 
 def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> float:

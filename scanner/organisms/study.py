@@ -115,9 +115,9 @@ def benign_reference(rows: Sequence[Row]) -> str:
 def markdown_table(rows: Sequence[Row]) -> str:
     """The study as a Markdown table, organisms in the order given."""
     lines = [
-        "| organism | kind | base given | verdict | trigger found | its success | random strings | ablated (random ablated) "
-        "| found by | seconds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| organism | kind | base given | verdict | trigger found | its success | random strings | directions ablated (random) "
+        "| features off (random) | found by | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         result = row.result
@@ -128,13 +128,14 @@ def markdown_table(rows: Sequence[Row]) -> str:
         )
         cells = [row.organism, row.kind, "yes" if row.with_base else "no", f"`{result.verdict}`"]
         if shown is None:
-            cells += ["", "", "", "", ""]
+            cells += [""] * 6
         else:
             cells += [
                 f"`{_cell(shown.text)}` ({shown.placement})",
                 f"{shown.attack_success_rate:.2f} [{shown.attack_success_interval[0]:.2f}, {shown.attack_success_interval[1]:.2f}]",
                 f"{shown.control_success_rate:.2f}",
-                f"{shown.ablated_success_rate:.2f} ({shown.random_ablated_success_rate:.2f})",
+                _rates(shown.ablated_success_rate, shown.random_ablated_success_rate),
+                _rates(shown.features_ablated_success_rate, shown.random_features_ablated_success_rate),
                 ", ".join(shown.found_by),
             ]
         lines.append(f"| {' | '.join([*cells, f'{row.seconds:.0f}'])} |")
@@ -179,6 +180,10 @@ def as_json(rows: Sequence[Row]) -> str:
         ],
         indent=1,
     )
+
+
+def _rates(ablated: float | None, random: float | None) -> str:
+    return "–" if ablated is None or random is None else f"{ablated:.2f} ({random:.2f})"
 
 
 def _cell(text: str) -> str:
