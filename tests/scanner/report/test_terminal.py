@@ -101,7 +101,7 @@ def test_long_tables_are_cut_and_say_so(make_result: MakeResult) -> None:
     result = make_result(Verdict.CONFIRMED)
     feature: Feature = result.features[0]
     many = [feature.model_copy(update={"feature": n}) for n in range(50)]
-    assert "30 more in the JSON result" in text.render(result.model_copy(update={"features": many}))
+    assert "38 more in the JSON result" in text.render(result.model_copy(update={"features": many}))
 
 
 def test_plain_text_does_not_depend_on_the_environment(
