@@ -65,6 +65,16 @@ def test_a_script_that_got_in_would_be_stopped_and_noticed(browser: Any, page: C
     assert all("Content Security Policy" in complaint for complaint in browser.complaints())
 
 
+def test_right_to_left_text_moves_nothing_beside_it(browser: Any, page: Callable[[str], Path]) -> None:
+    browser.open(page("\u05d0\u05d1 1"))
+    edges = "[...document.querySelectorAll('figcaption code')].map((code) => [code, code.previousSibling])"
+    place = (
+        f"{edges}.every(([code, before]) => {{ const range = document.createRange(); range.selectNode(before);"
+        " return range.getBoundingClientRect().right <= code.getBoundingClientRect().left + 1; })"
+    )
+    assert browser.evaluate(place) is True
+
+
 def test_a_table_sorts_by_number_both_ways(browser: Any, page: Callable[[str], Path]) -> None:
     browser.open(page("x"))
     effects = FIRST_CELLS % 6
