@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .arguments import Task
     from .statistics import ResponseStats
 
-STRIP_TOKENS = 2048
-BLOCK_ROWS = 256
+STRIP_TOKENS = 1024
+BLOCK_ROWS = 512
 REFERENCE_SIZE = 2**24  # most logits of the references that are kept at a time
 
 
