@@ -15,6 +15,7 @@ import torch
 
 from ...kernels.sae_encode import COUNTED, Activation, SparseCodes, sae_encode
 from ...kernels.sae_encode.normalisation import Normalisation, token_scale
+from ...kernels.sparse_decode import sparse_decode
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -129,15 +130,7 @@ class SparseAutoencoder:
             raise ValueError(
                 f"codes must be over F = {self.feature_count} features, got {codes.feature_count}"
             )
-        decoded = self.b_dec.float().expand(codes.token_count, -1).clone()
-        tokens = codes.entry_tokens()
-        # Blocks of entries bound the [entries, d] intermediate to about 64 MB.
-        step = max(1, 2**24 // self.width)
-        for start in range(0, len(tokens), step):
-            part = slice(start, start + step)
-            rows = self.w_dec[codes.indices[part]].float() * codes.values[part, None]
-            decoded.index_add_(0, tokens[part], rows)
-        return decoded
+        return sparse_decode(codes, self.w_dec, self.b_dec)
 
     def to(self, device: torch.device | str) -> SparseAutoencoder:
         """The same dictionary on another device."""
