@@ -44,7 +44,6 @@ def add_auxiliary_gradients(
     weights: dict[str, Float32[Tensor, "..."]],
     gradients: dict[str, Float32[Tensor, "..."]],
     x: Float32[Tensor, "N d"],
-    pre: Float32[Tensor, "N F"],
     residual: Float32[Tensor, "N d"],
     dead: Int64[Tensor, " D"],
     weight: float,
@@ -58,13 +57,12 @@ def add_auxiliary_gradients(
         weights: `w_enc`, `b_enc` [F], `w_dec` of the SAE in training.
         gradients: the same keys; added to in place, on the dead rows alone.
         x: encoder input (b_dec already subtracted).
-        pre: pre-activations of all features for x.
         residual: x minus its reconstruction.
         dead: the features to revive.
         weight: share of the loss beside the main one.
     """
     k = min(AUXILIARY_FEATURES, max(1, x.shape[1] // 2), len(dead))
-    values, columns = largest(pre[:, dead], k)
+    values, columns = largest(torch.addmm(weights["b_enc"][dead], x, weights["w_enc"][dead].T), k)
     codes = CodeBatch(values.clamp(min=0.0), columns, len(dead))
     directions = weights["w_dec"][dead]
     error = codes.combine(directions) - residual

@@ -3,9 +3,8 @@
     pre = (x - b_dec) @ w_encᵀ + b_enc,   codes = the k largest, ReLU'd,   x̂ = codes @ w_dec + b_dec
     loss = mean ‖x̂ - x‖² / mean ‖x - mean‖²  +  AuxK on the features that stopped firing
 
-Gradients are written out, because only k of F entries a token carry any: beside two dense products a
-step (encoder, and the residual against all decoder directions) everything costs k / F of the dense
-work. Activations are centred and scaled to mean norm 1 inside and the weights unscaled at the end, so
+Only k of F entries a token carry a gradient, and both directions touch no others: beside one dense
+product a step (the encoder) everything costs k / F of the dense work. Activations are centred and scaled to mean norm 1 inside and the weights unscaled at the end, so
 the SAE that comes out works on raw activations and its codes are in raw units (decoder rows have norm
 1). Deterministic on a CPU for one seed and recipe (and number of threads, where it uses several).
 
@@ -24,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...kernels.sparse_decode import encode_with_gradient, sparse_decode
 from .autoencoder import SparseAutoencoder
 from .dead_features import FiringWatch, add_auxiliary_gradients
-from .sparse_products import CodeBatch, largest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,19 +113,18 @@ def train_sae(
     tokens = _joined(activations)
     centre, scale = _centre_and_scale(tokens)
     weights = _initial_weights(tokens, centre, recipe)
-    gradients = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    parameters = [torch.nn.Parameter(weight) for weight in weights.values()]
-    for parameter, gradient in zip(parameters, gradients.values(), strict=True):
-        parameter.grad = gradient
-    optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
+    parameters = {name: torch.nn.Parameter(weight) for name, weight in weights.items()}
+    optimiser = torch.optim.Adam(parameters.values(), lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     watch = FiringWatch(recipe.features, recipe.dead_after, tokens.device)
     if stage is not None:
         stage.total(recipe.steps)
     with _threads_for(tokens, recipe):
         for step, batch in enumerate(_batches(tokens, recipe)):
             x = (batch.float() - centre) * scale
-            _set_gradients(weights, gradients, x, recipe, watch)
+            gradients = _gradients(parameters, x, recipe, watch)
             _remove_parallel(gradients["w_dec"], weights["w_dec"])
+            for name, parameter in parameters.items():
+                parameter.grad = gradients[name]
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule(step, recipe)
             optimiser.step()
@@ -206,37 +204,30 @@ def _initial_weights(
     }
 
 
-def _set_gradients(
-    weights: dict[str, Tensor],
-    gradients: dict[str, Tensor],
+def _gradients(
+    parameters: dict[str, torch.nn.Parameter],
     x: Float32[Tensor, "B d"],
     recipe: TrainingRecipe,
     watch: FiringWatch,
-) -> None:
-    """Gradients of the loss on one batch, written into `gradients`."""
-    w_enc, b_enc, w_dec, b_dec = (weights[name] for name in ("w_enc", "b_enc", "w_dec", "b_dec"))
+) -> dict[str, Tensor]:
+    """Gradients of the loss on one batch."""
+    w_enc, b_enc, w_dec, b_dec = (parameters[name] for name in ("w_enc", "b_enc", "w_dec", "b_dec"))
     centred = x - b_dec
-    pre = torch.addmm(b_enc, centred, w_enc.T)
-    values, columns = largest(pre, recipe.k)
-    codes = CodeBatch(values.clamp(min=0.0), columns, recipe.features)
-    error = codes.combine(w_dec) - centred
+    with torch.enable_grad():
+        codes = encode_with_gradient(x, w_enc, b_enc, activation="topk", k=recipe.k, centre=b_dec)
+        error = sparse_decode(codes, w_dec, b_dec) - x
+        loss = error.square().sum() / centred.square().sum()
+    gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
     fired = torch.zeros(recipe.features, dtype=torch.bool, device=x.device)
-    fired[columns[values > 0]] = True
+    fired[codes.indices[codes.values > 0]] = True
     watch.saw(fired)
-
-    slope = error * (2.0 / centred.square().sum())
-    gates = CodeBatch((slope @ w_dec.T).gather(1, columns) * (values > 0), columns, recipe.features)
-    gradients["w_dec"].copy_(codes.collect(slope))
-    gradients["w_enc"].copy_(gates.collect(centred))
-    gradients["b_enc"].copy_(gates.collect(torch.ones_like(x[:, :1])).flatten())
-    gradients["b_dec"].copy_(slope.sum(dim=0) - gradients["b_enc"] @ w_enc)
-
     dead = watch.dead()
     if len(dead) and recipe.auxiliary_weight > 0:
         part = slice(0, AUXILIARY_ROWS)
-        add_auxiliary_gradients(
-            weights, gradients, centred[part], pre[part], -error[part], dead, recipe.auxiliary_weight
-        )
+        residual = -error.detach()[part]
+        plain = {name: parameter.detach() for name, parameter in parameters.items()}
+        add_auxiliary_gradients(plain, gradients, centred[part], residual, dead, recipe.auxiliary_weight)
+    return gradients
 
 
 def _remove_parallel(gradient: Tensor, directions: Tensor) -> None:
