@@ -160,5 +160,5 @@ class FeatureStats:
 
     def to(self, device: torch.device | str) -> FeatureStats:
         """The same statistics on another device."""
-        moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return FeatureStats(**{name: None if t is None else t.to(device) for name, t in moved.items()})
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "histogram"}
+        return FeatureStats(**moved, histogram=None if self.histogram is None else self.histogram.to(device))

@@ -138,6 +138,23 @@ def check_arguments(
     )
 
 
+def check_activations(x: Tensor, encoder: Encoder) -> None:
+    """Activations for an encoder that was checked before.
+
+    Raises:
+        ValueError: a shape, dtype, device, or a number that is not finite.
+    """
+    w_enc = encoder.w_enc
+    if x.ndim != 2 or x.shape[1] != w_enc.shape[1]:
+        raise ValueError(f"x must be [N, d] with d = {w_enc.shape[1]}, got shape {tuple(x.shape)}")
+    if x.dtype != w_enc.dtype or x.device != w_enc.device:
+        raise ValueError(
+            f"x must have the encoder's dtype and device, {w_enc.dtype} on {w_enc.device}, "
+            f"got {x.dtype} on {x.device}"
+        )
+    _check_finite("x", x)
+
+
 def choose_implementation(implementation: str, x: Tensor) -> str:
     """The implementation to run: the asked one, or for "auto" the one of the tensor's device.
 

@@ -119,7 +119,7 @@ def firing_in(
     pre = _pre_activations(encoder.prepared(x[tokens]), encoder, strip, buffers)
     mask = buffers.mask[: pre.size].reshape(pre.shape)
     firing = np.greater(pre, encoder.firing_floor[strip].numpy(), out=mask)
-    return _survivors(pre, firing, strip.start)
+    return survivors(pre, firing, strip.start)
 
 
 def _firing(x: Float[Tensor, "N d"], encoder: Encoder, tokens: slice, buffers: Buffers) -> Survivors:
@@ -145,18 +145,29 @@ def _top(x: Float[Tensor, "n d"], encoder: Encoder, buffers: Buffers) -> Survivo
         pre = _pre_activations(activations, encoder, strip, buffers)
         size = buffers.sizes(pre) if signed else pre
         if level is None:
-            level = _first_level(size, k)
+            level = first_level(size, k)
         mask = buffers.mask[: pre.size].reshape(pre.shape)
         reached = np.greater_equal(size, level[:, None], out=mask)
-        best = _keep_best(best, _survivors(pre, reached, strip.start), signed=signed)
-        filled = best[:, 0] != EMPTY
-        level = np.where(filled, _unpack(best[:, 0])[1], np.float32(-np.inf))
+        best = keep_best(best, survivors(pre, reached, strip.start), signed=signed)
+        level = lowest_of(best)
+    return _unpacked(best, signed=signed)
+
+
+def best_of(found: Survivors, row_count: int, k: int, *, signed: bool) -> Survivors:
+    """The k best entries of every row, the best first; each row must have at least k."""
+    best = keep_best(np.full((row_count, k), EMPTY), found, signed=signed)
+    return _unpacked(best, signed=signed)
+
+
+def lowest_of(best: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The value that an entry must reach to be among the k best of its row; minus infinity while they are fewer."""
+    return np.where(best[:, 0] != EMPTY, _unpack(best[:, 0])[1], np.float32(-np.inf))
+
+
+def _unpacked(best: NDArray[np.int64], *, signed: bool) -> Survivors:
     features, values = _unpack(best[:, ::-1])
-    if signed:
-        values = np.where(best[:, ::-1] & 1, values, -values)
-    else:
-        values = np.maximum(values, 0)
-    rows = np.repeat(np.arange(len(activations)), k)
+    values = np.where(best[:, ::-1] & 1, values, -values) if signed else np.maximum(values, 0)
+    rows = np.repeat(np.arange(len(best)), best.shape[1])
     return Survivors(rows, features.reshape(-1), values.reshape(-1))
 
 
@@ -181,7 +192,7 @@ def _encode_batch(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
             pre = _pre_activations(encoder.prepared(x[tokens]), encoder, strip, buffers)
             mask = buffers.mask[: pre.size].reshape(pre.shape)
             compare = np.greater_equal if level > 0 else np.greater
-            found.append(_survivors(pre, compare(pre, np.float32(level), out=mask), strip.start))
+            found.append(survivors(pre, compare(pre, np.float32(level), out=mask), strip.start))
         rows, features, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return Survivors(rows + tokens.start, features, values)
 
@@ -208,7 +219,8 @@ def _pre_activations(
     return out.numpy()
 
 
-def _survivors(pre: NDArray[np.float32], kept: NDArray[np.bool_], first_feature: int) -> Survivors:
+def survivors(pre: NDArray[np.float32], kept: NDArray[np.bool_], first_feature: int) -> Survivors:
+    """The kept entries of a block; features count from `first_feature`."""
     flat = np.flatnonzero(kept)
     rows, columns = np.divmod(flat, pre.shape[1])
     return Survivors(rows, columns + first_feature, pre.reshape(-1)[flat])
@@ -223,7 +235,7 @@ def _join_strips(strips: list[Survivors]) -> Survivors:
     return Survivors(rows[order], features[order], values[order])
 
 
-def _first_level(pre: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+def first_level(pre: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """A level that at least k features of each token reach, or minus infinity."""
     rows, width = pre.shape
     if width <= k:
@@ -236,7 +248,7 @@ def _first_level(pre: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     return np.partition(maxima, sets - k, axis=1)[:, sets - k]
 
 
-def _keep_best(best: NDArray[np.int64], found: Survivors, *, signed: bool) -> NDArray[np.int64]:
+def keep_best(best: NDArray[np.int64], found: Survivors, *, signed: bool) -> NDArray[np.int64]:
     """The k largest keys a row, ascending, of those kept so far and those found now."""
     rows, k = best.shape
     counts = np.bincount(found.rows, minlength=rows)

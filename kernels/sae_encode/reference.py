@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
     """Codes by definition; see the module text."""
-    pre = encoder.prepared(x).float() @ encoder.w_enc.float().T + encoder.b_enc
-    if encoder.feature_scale is not None:
-        pre = pre * encoder.feature_scale
+    pre = pre_activations(x, encoder)
     if encoder.k is None:
         return _where(pre > encoder.firing_floor, pre)
     # A stable sort leaves equal values in feature order, which torch.topk does not promise.
@@ -50,6 +48,12 @@ def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
         values=(values if signed else values.clamp(min=0.0)).flatten(),
         feature_count=encoder.feature_count,
     )
+
+
+def pre_activations(x: Float[Tensor, "N d"], encoder: Encoder) -> Float[Tensor, "N F"]:
+    """What the features are chosen by, all of it."""
+    pre = encoder.prepared(x).float() @ encoder.w_enc.float().T + encoder.b_enc
+    return pre if encoder.feature_scale is None else pre * encoder.feature_scale
 
 
 def _where(kept: Bool[Tensor, "N F"], pre: Float[Tensor, "N F"]) -> SparseCodes:

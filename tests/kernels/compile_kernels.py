@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import row_variants
+import screened_variants
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -82,7 +83,10 @@ def compiled(
     kernel: object,
     types: dict[str, str],
     constants: dict[str, object],
-    tiles: encode.Tiles | row_variants.GatherTiles | row_variants.response.Tiles,
+    tiles: encode.Tiles
+    | row_variants.GatherTiles
+    | row_variants.response.Tiles
+    | screened_variants.RescoreTiles,
     capability: int,
     aligned: bool,
 ) -> triton.compiler.CompiledKernel:
@@ -126,6 +130,7 @@ def main(capabilities: list[int]) -> None:
         for name, kernel, types, constants, tiles in (
             *variants(capability),
             *row_variants.row_variants(capability),
+            *screened_variants.screened_variants(capability),
         ):
             binary = compiled(kernel, types, constants, tiles, capability, aligned=True)
             record = {
