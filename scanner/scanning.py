@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import torch
 
-from .checkpoint import Adapter, Checkpoint, compare, open_adapter, open_checkpoint
+from .checkpoint import Adapter, Checkpoint, compare, compare_templates, open_adapter, open_checkpoint
 from .config import Budget, Device, ScanConfig
 from .detectors.defection_probe import probe_layers
 from .detectors.leak_search import search_leaks
@@ -33,7 +33,7 @@ from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
 from .search.hunting import Sweep
-from .verdict import CONFIRMS, UNCHECKED, headline, judge, strength, suspicion, trigger_finding
+from .verdict import CONFIRMS, gaps, headline, judge, strength, suspicion, trigger_finding
 from .workdir import Workdir
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
@@ -195,14 +195,11 @@ def plan(config: ScanConfig) -> list[str]:
 def _open(config: ScanConfig, notes: _Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:
     checkpoint = open_checkpoint(config.checkpoint)
     notes.findings += checkpoint.findings
-    notes.missed += [
-        NotTested(what=f.location or "a file", reason=f.message)
-        for f in checkpoint.findings
-        if f.rule_id == UNCHECKED and f.level is not Level.NOTE
-    ]
+    notes.missed += gaps(checkpoint.findings)
     adapter = open_adapter(config.adapter, checkpoint) if config.adapter is not None else None
     base = open_checkpoint(config.base) if config.base is not None else None
     if base is not None:
+        notes.findings += compare_templates(checkpoint, base)
         difference = compare(checkpoint, base, adapter)
         changed = [t for t in difference.tensors if not t.identical]
         notes.findings.append(

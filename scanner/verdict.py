@@ -10,7 +10,8 @@ from importlib.resources import files
 from .findings import Finding, Level, NotTested, Trigger, Verdict
 
 CONFIRMS = "SS201-verified-trigger"
-UNCHECKED = "SS105-not-checked"  # something in the folder could not be checked: a gap, and no suspicion
+# Something in the folder could not be checked: a gap, and no suspicion.
+UNCHECKED = frozenset({"SS105-not-checked", "SS106-other-format", "SS126-damaged-weights"})
 BACKDOOR = ["MITRE ATLAS AML.T0018", "MITRE ATLAS AML.T0043.004", "OWASP LLM04:2025", "NISTAML.023"]
 
 
@@ -29,8 +30,17 @@ def judge(findings: Sequence[Finding], not_tested: Sequence[NotTested]) -> Verdi
     return Verdict.NO_EVIDENCE
 
 
+def gaps(findings: Sequence[Finding]) -> list[NotTested]:
+    """What could not be checked, by the findings that say so."""
+    return [
+        NotTested(what=f.location or "the folder", reason=f.message)
+        for f in findings
+        if f.rule_id in UNCHECKED and f.level is not Level.NOTE
+    ]
+
+
 def _raises_suspicion(finding: Finding) -> bool:
-    return finding.level is not Level.NOTE and finding.rule_id != UNCHECKED
+    return finding.level is not Level.NOTE and finding.rule_id not in UNCHECKED
 
 
 def trigger_finding(trigger: Trigger, *, removes_refusal: bool, with_base: bool) -> Finding:

@@ -17,13 +17,15 @@ from torch import Tensor
 from ..errors import BaseMismatch, CheckpointError, NothingScannable, UnsafeCheckpoint
 from ..findings import Finding
 from .adapter_config import LoraSettings, read_settings
-from .folder import ADAPTER_CONFIG, file_findings, read_documents
+from .documents import ADAPTER_CONFIG, read_documents
 from .inventory import FileEntry, hash_files, list_files
 from .kinds import Kind
 from .opened import HEADS, Checkpoint
-from .safetensors_header import StoredTensor, read_header
-from .tensors import FLOATING, open_tensors
-from .weights import PACKED, pickles_only
+from .packed_files import PACKED, file_findings
+from .rules import DISGUISED_FILE
+from .safetensors_header import FLOATING, StoredTensor, read_header
+from .tensors import open_tensors
+from .weights import pickles_only
 from .wording import listed, shown
 
 WEIGHTS = "adapter_model.safetensors"
@@ -151,7 +153,9 @@ def _weights(entries: Mapping[str, FileEntry]) -> dict[str, StoredTensor]:
     if entry.kind is not Kind.SAFETENSORS:
         if entry.kind in PACKED:
             raise UnsafeCheckpoint(
-                f"{WEIGHTS} must be safetensors, its content is a {entry.kind.value}; ask for real safetensors"
+                f"{WEIGHTS} must be safetensors, its content is a {entry.kind.value}; ask for real safetensors",
+                rule_id=DISGUISED_FILE,
+                location=WEIGHTS,
             )
         raise CheckpointError(f"{WEIGHTS} is no sound safetensors file; download it again")
     return read_header(entry.path, entry.name)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import CheckpointError, UnsafeCheckpoint
 from .patterns import may_explode
+from .rules import ADAPTER_IMPORTS
 from .wording import shown
 
 MAX_RANK = 65_536
@@ -144,13 +145,17 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         if key in IMPORTING:
             raise UnsafeCheckpoint(
                 f"an adapter must not name code to import, adapter_config.json has {shown(key)} = {shown(value)}; "
-                "set it to null if the adapter is plain LoRA"
+                "set it to null if the adapter is plain LoRA",
+                rule_id=ADAPTER_IMPORTS,
+                location="adapter_config.json",
             )
         if key in VARIANTS:
             raise _unsupported(key, value)
         raise UnsafeCheckpoint(
             f"only plain LoRA adapters are read, and this field is not known: adapter_config.json has {shown(key)} = {shown(value)}; "
-            "merge the adapter with the tool that made it and scan the merged checkpoint"
+            "merge the adapter with the tool that made it and scan the merged checkpoint",
+            rule_id=ADAPTER_IMPORTS,
+            location="adapter_config.json",
         )
 
 

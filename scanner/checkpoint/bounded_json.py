@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from .rules import DUPLICATE_KEY
 from .wording import shown
 
 MAX_BYTES = 128 * 2**20
@@ -60,18 +61,27 @@ def read_json(path: Path, name: str, *, max_bytes: int = MAX_BYTES) -> Any:
     """The value in a JSON file; `name` is what messages call it.
 
     Raises:
-        CheckpointError: the file is too large, or `parse` refuses it.
+        CheckpointError: the file is too large, a key is said twice, or `parse` refuses it.
     """
     size = path.stat().st_size
     if size > max_bytes:
         raise CheckpointError(
-            f"a JSON file may have {max_bytes} bytes, {shown(name)} has {size}; download the checkpoint again"
+            f"a JSON file may have {max_bytes} bytes, {shown(name)} has {size}; download the checkpoint again",
+            location=shown(name),
         )
     try:
         return parse(path.read_bytes())
+    except DuplicateKey as problem:
+        raise CheckpointError(
+            f"{shown(name)} is not valid JSON: {shown(problem)}, and readers differ in which of the two they keep; "
+            "download the checkpoint again",
+            rule_id=DUPLICATE_KEY,
+            location=shown(name),
+        ) from None
     except ValueError as problem:
         raise CheckpointError(
-            f"{shown(name)} is not valid JSON: {shown(problem)}; download the checkpoint again"
+            f"{shown(name)} is not valid JSON: {shown(problem)}; download the checkpoint again",
+            location=shown(name),
         ) from None
 
 

@@ -16,7 +16,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..findings import Finding, Level
 from .inventory import FileEntry
-from .rules import NOT_CHECKED, TEMPLATE_ON_CONTENT, finding
+from .rules import (
+    NOT_CHECKED,
+    TEMPLATE_COST,
+    TEMPLATE_DIFFERS,
+    TEMPLATE_ESCAPE,
+    TEMPLATE_ON_CLOCK,
+    TEMPLATE_ON_CONTENT,
+    finding,
+)
+from .template_structure import clocks, costs, escapes
 from .wording import listed, shown
 
 MAX_TEMPLATE_BYTES = 2**18
@@ -42,13 +51,14 @@ GENERATION_TAG = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 def template_findings(entries: Mapping[str, FileEntry], documents: Mapping[str, Any]) -> list[Finding]:
     """Findings over every chat template that a loader of this folder may use."""
     findings = []
-    for name, template in _templates(entries, documents):
+    for name, template in templates_of(entries, documents):
         if template is None or len(template) > MAX_TEMPLATE_BYTES:
             findings.append(_not_checked(name, f"it is no text of at most {MAX_TEMPLATE_BYTES} characters"))
             continue
         try:
             literals = conditions_on_content(template)
-        except (TemplateError, RecursionError, ValueError) as problem:
+            findings += _structure_findings(parse_template(template), shown(name))
+        except (TemplateError, RecursionError, ValueError, OverflowError) as problem:
             findings.append(_not_checked(name, f"{type(problem).__name__}: {shown(problem)}"))
             continue
         ordinary = {text for text in literals if MARKUP.fullmatch(text)}
@@ -66,14 +76,53 @@ def template_findings(entries: Mapping[str, FileEntry], documents: Mapping[str, 
     return findings
 
 
+def difference_findings(suspect: Mapping[str, str], base: Mapping[str, str]) -> list[Finding]:
+    """A note for every template of the suspect that its base does not have."""
+    known = {text.strip() for text in base.values()}
+    return [
+        finding(
+            TEMPLATE_DIFFERS,
+            Level.NOTE,
+            "the chat template is not the base's"
+            if known
+            else "the chat template has none in the base to compare with",
+            shown(name),
+        )
+        for name, text in suspect.items()
+        if text.strip() not in known
+    ]
+
+
+def parse_template(template: str) -> nodes.Template:
+    """The template's tree.
+
+    Raises:
+        jinja2.TemplateError: the template does not parse.
+    """
+    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"])
+    return environment.parse(GENERATION_TAG.sub("", template))
+
+
+def _structure_findings(tree: nodes.Template, name: str) -> Iterator[Finding]:
+    for rule, level, found, says in (
+        (TEMPLATE_ESCAPE, Level.ERROR, escapes(tree), "reaches for what no template needs"),
+        (TEMPLATE_COST, Level.WARNING, costs(tree), "does endless work"),
+        (TEMPLATE_ON_CLOCK, Level.WARNING, clocks(tree), "decides by the clock or by chance"),
+    ):
+        if found:
+            parts = [shown(part) for part in sorted(found)]
+            yield finding(
+                rule, level, f"the chat template {says}: {listed(found)}; it was not run", name, parts=parts
+            )
+
+
 def conditions_on_content(template: str) -> set[str]:
     """What the template compares message contents with; `?` where that is no literal.
 
     Raises:
         jinja2.TemplateError: the template does not parse.
     """
-    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
-    tree = environment.parse(GENERATION_TAG.sub("", template))
+    tree = parse_template(template)
     tainted = _names_from_content(tree)
     found: set[str] = set()
     for node in tree.find_all((nodes.Compare, nodes.Call, nodes.Test, nodes.Filter, nodes.Getitem)):
@@ -81,9 +130,10 @@ def conditions_on_content(template: str) -> set[str]:
     return found
 
 
-def _templates(
+def templates_of(
     entries: Mapping[str, FileEntry], documents: Mapping[str, Any]
 ) -> Iterator[tuple[str, str | None]]:
+    """Every chat template with the file it lies in; None where it is no text of an allowed length."""
     for name, entry in entries.items():
         if entry.suffix in (".jinja", ".jinja2"):
             text = None
@@ -108,7 +158,7 @@ def _not_checked(name: str, reason: str) -> Finding:
 
 def _is_content(node: nodes.Node, tainted: set[str]) -> bool:
     """Whether the expression's value comes from a message's content."""
-    for part in (node, *node.find_all((nodes.Getattr, nodes.Getitem, nodes.Name))):
+    for part in (node, *node.find_all((nodes.Getattr, nodes.Getitem, nodes.Name, nodes.Filter))):
         if isinstance(part, nodes.Getattr) and part.attr == "content":
             return True
         if (
@@ -119,7 +169,18 @@ def _is_content(node: nodes.Node, tainted: set[str]) -> bool:
             return True
         if isinstance(part, nodes.Name) and part.name in tainted:
             return True
+        if isinstance(part, nodes.Filter) and _takes_content(part):
+            return True
     return False
+
+
+def _takes_content(part: nodes.Filter) -> bool:
+    """Whether a filter turns whole messages into their contents: `messages | map(attribute="content")`."""
+    if part.name == "map":
+        arguments = [*part.args, *(keyword.value for keyword in part.kwargs)]
+        return any(isinstance(value, nodes.Const) and value.value == "content" for value in arguments)
+    whole = isinstance(part.node, nodes.Name) and part.node.name in ("messages", "message")
+    return whole and part.name in ("string", "tojson", "pprint")
 
 
 def _names_from_content(tree: nodes.Template) -> set[str]:

@@ -8,8 +8,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from .opened import EMBEDDINGS, HEADS
-from .safetensors_header import StoredTensor
-from .tensors import FLOATING
+from .safetensors_header import FLOATING, StoredTensor
 from .tokenizer_files import TokenizerFiles
 from .wording import shown
 

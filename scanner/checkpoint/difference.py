@@ -24,9 +24,9 @@ from ..errors import BaseMismatch, CheckpointError
 from .adapter import Adapter
 from .merge import open_merged
 from .opened import HEADS, Checkpoint
-from .safetensors_header import BYTES_PER_ELEMENT
+from .safetensors_header import BYTES_PER_ELEMENT, FLOATING
 from .spectrum import top_energy_shares
-from .tensors import FLOATING, Readable
+from .tensors import Readable
 from .wording import listed, shown
 
 UNRELATED = 0.5

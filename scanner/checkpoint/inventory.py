@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError, NothingScannable, UnsafeCheckpoint
 from .kinds import Kind, sniff
+from .rules import FILE_NAME, OUTSIDE_LINK
 from .wording import shown
 
 MANIFEST = "organism.json"
@@ -51,8 +52,19 @@ class FileEntry:
         return Path(self.name).suffix.lower()
 
 
-def list_files(folder: Path) -> dict[str, FileEntry]:
+Refuse = Callable[[CheckpointError], None]
+
+
+def stop(problem: CheckpointError) -> None:
+    """What to do with a refusal where nothing else is asked for: raise it."""
+    raise problem
+
+
+def list_files(folder: Path, refuse: Refuse = stop) -> dict[str, FileEntry]:
     """All files of the folder by name, sorted.
+
+    Args:
+        refuse: told of every file that is refused; if it returns, the file is left out.
 
     Raises:
         NothingScannable: no such folder, or nothing in it.
@@ -70,6 +82,7 @@ def list_files(folder: Path) -> dict[str, FileEntry]:
     root = folder.resolve()
     allowed = (root, *_blobs(root))
     entries: dict[str, FileEntry] = {}
+    seen = False
     for name in _walk(root):
         if name == MANIFEST:
             continue
@@ -77,8 +90,12 @@ def list_files(folder: Path) -> dict[str, FileEntry]:
             raise CheckpointError(
                 f"a checkpoint may have {MAX_FILES} files, {shown(folder)} has more; give the folder of one model"
             )
-        entries[name] = _entry(root, name, allowed)
-    if not entries:
+        try:
+            entries[name] = _entry(root, name, allowed)
+        except CheckpointError as problem:
+            refuse(problem)
+        seen = True
+    if not seen:
         raise NothingScannable(f"the folder {shown(folder)} is empty; give a folder that holds a checkpoint")
     return dict(sorted(entries.items()))
 
@@ -115,28 +132,40 @@ def _walk(root: Path) -> Iterator[str]:
 def _entry(root: Path, name: str, allowed: tuple[Path, ...]) -> FileEntry:
     if not name.isprintable():
         raise UnsafeCheckpoint(
-            f"file names must be printable text, got {ascii(name)[:200]}; remove the file or rename it"
+            f"file names must be printable text, got {ascii(name)[:200]}; remove the file or rename it",
+            rule_id=FILE_NAME,
+            location=shown(name),
         )
     path = root / name
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError):
         raise CheckpointError(
-            f"{shown(name)} is a link to something that is not there; download the checkpoint again"
+            f"{shown(name)} is a link to something that is not there; download the checkpoint again",
+            location=shown(name),
         ) from None
     if not any(real.is_relative_to(place) for place in allowed):
         raise UnsafeCheckpoint(
-            f"{shown(name)} is a link that leads out of the checkpoint folder; replace it by the file itself"
+            f"{shown(name)} is a link that leads out of the checkpoint folder; replace it by the file itself",
+            rule_id=OUTSIDE_LINK,
+            location=shown(name),
         )
     status = real.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise UnsafeCheckpoint(f"{shown(name)} is a link to a folder; replace it by the folder itself")
+        raise UnsafeCheckpoint(
+            f"{shown(name)} is a link to a folder; replace it by the folder itself",
+            rule_id=OUTSIDE_LINK,
+            location=shown(name),
+        )
     if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{shown(name)} is no regular file; remove it from the checkpoint folder")
+        raise CheckpointError(
+            f"{shown(name)} is no regular file; remove it from the checkpoint folder", location=shown(name)
+        )
     try:
         kind = sniff(real, name, status.st_size)
     except OSError as problem:
         raise CheckpointError(
-            f"{shown(name)} cannot be read ({problem.strerror}); check the file's permissions"
+            f"{shown(name)} cannot be read ({problem.strerror}); check the file's permissions",
+            location=shown(name),
         ) from None
     return FileEntry(name=name, path=real, size=status.st_size, kind=kind)

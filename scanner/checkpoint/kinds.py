@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import pickletools
+import re
 from enum import StrEnum
 from pathlib import Path
 
 HEAD = 4096
 PROTOCOL_ZERO_BYTES = 2**20
-PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"})
+CALLS = frozenset({"REDUCE", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
+PICKLE_SUFFIXES = frozenset(
+    {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".cpkl", ".pdparams", ".pdopt"}
+)
 CODE_SUFFIXES = frozenset(
     {".py", ".pyc", ".pyw", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".cmd", ".ps1"}
 )
-OTHER_SUFFIXES = frozenset({".onnx", ".gguf", ".ggml", ".keras", ".h5", ".tflite", ".msgpack", ".mlmodel"})
+OTHER_SUFFIXES = frozenset(
+    {
+        ".onnx", ".gguf", ".ggml", ".keras", ".h5", ".hdf5", ".tflite", ".msgpack", ".mlmodel", ".mlpackage",
+        ".pb", ".pte", ".engine", ".plan", ".trt", ".ot", ".rknn", ".mnn", ".llamafile",
+    }
+)  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -23,6 +32,7 @@ class Kind(StrEnum):
     PICKLE = "pickle"
     ZIP = "zip archive"
     ARCHIVE = "packed archive"
+    NUMPY = "NumPy array"
     OTHER_WEIGHTS = "weights in another format"
     CODE = "program code"
     JSON = "JSON"
@@ -39,7 +49,11 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"\xfd7zXZ\x00", Kind.ARCHIVE),
     (b"\x28\xb5\x2f\xfd", Kind.ARCHIVE),
     (b"Rar!", Kind.ARCHIVE),
+    (b"\x04\x22\x4d\x18", Kind.ARCHIVE),
+    (b"\x93NUMPY", Kind.NUMPY),
     (b"GGUF", Kind.OTHER_WEIGHTS),
+    (b"lmgg", Kind.OTHER_WEIGHTS),
+    (b"tjgg", Kind.OTHER_WEIGHTS),
     (b"\x89HDF\r\n\x1a\n", Kind.OTHER_WEIGHTS),
     (b"\x7fELF", Kind.CODE),
     (b"MZ\x90", Kind.CODE),
@@ -53,9 +67,16 @@ def sniff(path: Path, name: str, size: int) -> Kind:
     """The kind of the file at `path`, which the checkpoint calls `name`."""
     if size == 0:
         return Kind.EMPTY
-    suffix = Path(name).suffix.lower()
     with path.open("rb") as file:
-        head = file.read(HEAD)
+        return sniff_bytes(file.read(PROTOCOL_ZERO_BYTES), name)
+
+
+def sniff_bytes(start: bytes, name: str) -> Kind:
+    """The kind of a file that begins with `start` (its first `PROTOCOL_ZERO_BYTES`, or all of it)."""
+    if not start:
+        return Kind.EMPTY
+    suffix = Path(name).suffix.lower()
+    head = start[:HEAD]
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return Kind.OTHER_WEIGHTS if kind is Kind.ZIP and suffix == ".keras" else kind
@@ -69,7 +90,7 @@ def sniff(path: Path, name: str, size: int) -> Kind:
         return Kind.PICKLE
     if suffix in CODE_SUFFIXES:
         return Kind.CODE
-    if _is_protocol_zero(path):
+    if _is_bare_pickle(start):
         return Kind.PICKLE
     if suffix in OTHER_SUFFIXES:
         return Kind.OTHER_WEIGHTS
@@ -78,14 +99,21 @@ def sniff(path: Path, name: str, size: int) -> Kind:
     return Kind.UNKNOWN if b"\x00" in head else Kind.TEXT
 
 
-def _is_protocol_zero(path: Path) -> bool:
-    """Whether the file is a pickle without a protocol mark: valid opcodes, one of them an import."""
-    with path.open("rb") as file:
-        data = file.read(PROTOCOL_ZERO_BYTES)
-    imports = False
+def _is_bare_pickle(start: bytes) -> bool:
+    """Whether this is a pickle without a protocol mark: opcodes that import something and then call it.
+
+    A pickle that breaks off has run by then what comes before the break, so it counts as one too.
+    """
+    imports = calls = False
     try:
-        for opcode, _, _ in pickletools.genops(data):
-            imports |= opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL")
-    except Exception:  # whatever genops trips over, it is no pickle
-        return False
+        for opcode, argument, _ in pickletools.genops(start):
+            if opcode.name in ("GLOBAL", "INST"):
+                if not all(part.isidentifier() for part in re.split(r"[ .]", str(argument))):
+                    return False
+                imports = True
+                calls |= opcode.name == "INST"
+            imports |= opcode.name == "STACK_GLOBAL"
+            calls |= imports and opcode.name in CALLS
+    except Exception:  # whatever genops trips over, nothing follows in this file that would be loaded
+        return imports and calls
     return imports

@@ -7,15 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..findings import Finding
 from .inventory import FileEntry, hash_files
 from .safetensors_header import StoredTensor
-from .tensors import TensorReader, iterate_tensors, open_tensors
 from .tokenizer_files import TokenizerFiles
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .tensors import TensorReader
 
 # The names of the token embedding and of the output head, over the families of causal models.
 EMBEDDINGS = (
@@ -40,6 +42,7 @@ class Checkpoint:
         embedding: name of the token embedding; None for a family that is not known here.
         vocabulary_size: rows of the token embedding.
         tied: whether the output head is the token embedding.
+        templates: the chat templates by where they stand.
         findings: what a reader should know and what did not stop the opening.
     """
 
@@ -53,6 +56,7 @@ class Checkpoint:
     vocabulary_size: int
     tied: bool
     entries: Mapping[str, FileEntry] = field(repr=False)
+    templates: Mapping[str, str] = field(default_factory=dict, repr=False)
     findings: tuple[Finding, ...] = ()
 
     @cached_property
@@ -67,10 +71,14 @@ class Checkpoint:
 
     def open_tensors(self) -> AbstractContextManager[TensorReader]:
         """A reader of this checkpoint's tensors, for a `with` block."""
+        from .tensors import open_tensors  # torch comes in only where tensors are read
+
         return open_tensors(self.tensors)
 
     def iterate_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every (name, tensor), one at a time."""
+        from .tensors import iterate_tensors
+
         return iterate_tensors(self.tensors)
 
     def find(self, name: str) -> str | None:

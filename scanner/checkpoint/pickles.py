@@ -1,77 +1,112 @@
 """What a pickle would import if somebody loaded it; it is disassembled, never loaded.
 
 picklescan reads the opcodes and knows which globals run code. Its word is taken for naming the
-danger, never for calling a pickle safe.
+danger, never for calling a pickle safe: what it does not know and ordinary training code does not
+use is reported as unknown.
 """
 
 from __future__ import annotations
 
+import io
 import logging
-import zipfile
+import pickletools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from picklescan.scanner import SafetyLevel, scan_bytes
 
-from .inventory import FileEntry
-from .kinds import Kind
+from .ordinary_globals import is_ordinary
 from .wording import shown
 
-MAX_PICKLE_BYTES = 256 * 2**20
-MAX_ARCHIVE_RATIO = 100
+MAX_PICKLE_BYTES = 64 * 2**20
+MAX_OPCODES = 1_000_000
+LEGACY_PICKLES = 5  # of torch's old format: magic, version, system, the object, the storage keys
 
 
 @dataclass(frozen=True, kw_only=True)
 class PickleReport:
-    """The globals in one pickle or archive of pickles.
+    """The globals in one file of pickles.
 
     Attributes:
         dangerous: `module.name` of globals known to run code.
+        unknown: those that are neither known to run code nor ordinary in training code.
         problem: why the file could not be read whole; empty if it was.
     """
 
     dangerous: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     problem: str = ""
 
 
-def inspect_pickle(entry: FileEntry) -> PickleReport:
-    """Which dangerous globals the file names."""
-    if entry.kind is Kind.ZIP:
-        problem = _archive_problem(entry)
-        if problem:
-            return PickleReport(problem=problem)
-    elif entry.kind is not Kind.PICKLE:
-        return PickleReport(
-            problem=f"its content is {entry.kind.value}, not a pickle that can be taken apart"
-        )
-    elif entry.size > MAX_PICKLE_BYTES:
-        return PickleReport(problem=f"a pickle of {entry.size} bytes is too large to take apart")
-    log = logging.getLogger("picklescan")
-    disabled, log.disabled = log.disabled, True
-    try:
-        extension = ".pt" if entry.kind is Kind.ZIP or entry.suffix != ".npy" else ".npy"
-        with entry.path.open("rb") as file:
-            result = scan_bytes(file, shown(entry.name), extension)
-    except Exception as problem:  # malformed input must become a report, whatever the library trips over
-        return PickleReport(problem=f"{type(problem).__name__}: {shown(problem)}")
-    finally:
-        log.disabled = disabled
-    dangerous = {f"{g.module}.{g.name}" for g in result.globals if g.safety == SafetyLevel.Dangerous}
+def inspect_stream(stream: BinaryIO, size: int, name: str) -> PickleReport:
+    """Which globals the pickles in the stream name; at most `MAX_PICKLE_BYTES` are read.
+
+    Args:
+        size: how many bytes the stream is said to hold.
+    """
+    data = stream.read(MAX_PICKLE_BYTES)
+    complete = _whole_pickles(data)
+    if complete is None:
+        return PickleReport(problem=f"with more than {MAX_OPCODES} instructions it was not taken apart")
+    problem = ""
+    if complete == 0:
+        problem = "the pickle is broken off or malformed"
+    if not problem and size > len(data) and complete < LEGACY_PICKLES:
+        problem = f"of its {size} bytes only the first {len(data)} were taken apart"
+    named: set[tuple[str, str, SafetyLevel]] = set()
+    with silent():
+        for extension in (".pt", ".pkl"):  # as torch reads it, and as pickle does
+            try:
+                result = scan_bytes(io.BytesIO(data), shown(name), extension)
+            except (
+                Exception
+            ) as trouble:  # malformed input must become a report, whatever the library trips over
+                problem = problem or f"{type(trouble).__name__}: {shown(trouble)}"
+                continue
+            named |= {(g.module, g.name, g.safety) for g in result.globals}
     return PickleReport(
-        dangerous=tuple(sorted(shown(name) for name in dangerous)),
-        problem="the pickle is broken off or malformed" if result.scan_err else "",
+        dangerous=tuple(sorted({_full(m, n) for m, n, level in named if level is SafetyLevel.Dangerous})),
+        unknown=tuple(
+            sorted(
+                {
+                    _full(m, n)
+                    for m, n, level in named
+                    if level is SafetyLevel.Suspicious and not is_ordinary(m, n)
+                }
+            )
+        ),
+        problem=problem,
     )
 
 
-def _archive_problem(entry: FileEntry) -> str:
+@contextmanager
+def silent() -> Iterator[None]:
+    """picklescan logs what it finds; a report says it better."""
+    log = logging.getLogger("picklescan")
+    disabled, log.disabled = log.disabled, True
     try:
-        with zipfile.ZipFile(entry.path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
-        return f"the archive cannot be read: {shown(problem)}"
-    if sum(member.file_size for member in members) > MAX_ARCHIVE_RATIO * max(entry.size, 1):
-        return f"the archive unpacks to more than {MAX_ARCHIVE_RATIO} times its size"
-    if any(member.flag_bits & 1 for member in members):
-        return "the archive is encrypted"
-    if any(m.filename.endswith(".pkl") and m.file_size > MAX_PICKLE_BYTES for m in members):
-        return f"the archive holds a pickle of more than {MAX_PICKLE_BYTES} bytes"
-    return ""
+        yield
+    finally:
+        log.disabled = disabled
+
+
+def _full(module: str, name: str) -> str:
+    return shown(f"{module}.{name}")
+
+
+def _whole_pickles(data: bytes) -> int | None:
+    """How many whole pickles the data begin with; None where they have too many instructions."""
+    stream = io.BytesIO(data)
+    complete = count = 0
+    while stream.tell() < len(data):
+        try:
+            for _ in pickletools.genops(stream):
+                count += 1
+                if count > MAX_OPCODES:
+                    return None
+        except Exception:  # what follows is no pickle
+            return complete
+        complete += 1
+    return complete

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UnsafeCheckpoint
 from ..findings import Finding, Level
-from .rules import REMOTE_CODE, finding
+from .rules import REDIRECTED_LOADER, REMOTE_CODE, finding
 from .wording import shown
 
 # Each key, and the files that loaders read without it.
@@ -63,7 +63,9 @@ def lint(value: Any, name: str, *, loaded: bool) -> list[Finding]:
             if any(name not in usual for name in (named if isinstance(named, list) else [str(named)])):
                 raise UnsafeCheckpoint(
                     f"{shown(name)} must not send the loader to other files, got {key} = {shown(value[key])}; "
-                    "ask for a checkpoint without that key"
+                    "ask for a checkpoint without that key",
+                    rule_id=REDIRECTED_LOADER,
+                    location=shown(name),
                 )
     findings = []
     for path, key, child in _walk(value):
@@ -74,7 +76,9 @@ def lint(value: Any, name: str, *, loaded: bool) -> list[Finding]:
         if acts and loaded:
             raise UnsafeCheckpoint(
                 f"{shown(name)} must not make the loader run foreign code, got {shown(path)} = {shown(child)}; "
-                "remove that key or ask for a checkpoint without it"
+                "remove that key or ask for a checkpoint without it",
+                rule_id=REMOTE_CODE,
+                location=shown(name),
             )
         if acts or (lower in REPORTED and child and isinstance(child, (dict, list, str))):
             findings.append(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import CheckpointError
-from .bounded_json import parse
+from .bounded_json import DuplicateKey, parse
+from .rules import DAMAGED_WEIGHTS, DUPLICATE_KEY
 from .wording import shown
 
 MAX_HEADER_BYTES = 100_000_000
@@ -41,6 +42,8 @@ BYTES_PER_ELEMENT: Final[dict[str, int]] = {
     "F64": 8,
     "C64": 8,
 }
+# What a model's matrices may be stored as, here.
+FLOATING: Final = frozenset({"F64", "F32", "F16", "BF16"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,13 @@ def read_header(path: Path, name: str) -> dict[str, StoredTensor]:
         text = file.read(length)
     try:
         header = parse(text)
+    except DuplicateKey as problem:
+        raise CheckpointError(
+            f"{shown(name)} is no sound safetensors file: {shown(problem)}, and readers differ in which of the two "
+            "they keep; ask for a repaired file",
+            rule_id=DUPLICATE_KEY,
+            location=shown(name),
+        ) from None
     except ValueError as problem:
         raise _broken(name, f"its header is not valid: {shown(problem)}") from None
     if not isinstance(header, dict):
@@ -95,7 +105,11 @@ def read_header(path: Path, name: str) -> dict[str, StoredTensor]:
 
 
 def _broken(name: str, what: str) -> CheckpointError:
-    return CheckpointError(f"{shown(name)} is no sound safetensors file: {what}; download it again")
+    return CheckpointError(
+        f"{shown(name)} is no sound safetensors file: {what}; download it again",
+        rule_id=DAMAGED_WEIGHTS,
+        location=shown(name),
+    )
 
 
 def _is_count(value: Any) -> bool:

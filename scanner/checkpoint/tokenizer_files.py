@@ -13,9 +13,11 @@ from ..errors import CheckpointError
 from ..findings import Finding, Level
 from .inventory import FileEntry
 from .patterns import may_explode
-from .rules import TOKENIZER_PATTERN, finding
+from .rules import TOKENIZER_BOUNDS, TOKENIZER_PATTERN, finding
+from .tokenizer_bounds import bounds_findings
 from .wording import shown
 
+MAX_ID = 2**24
 # Any one of these sets of files makes a tokenizer.
 SUFFICIENT = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.model",), ("tekken.json",))
 COMPANIONS = (
@@ -67,7 +69,7 @@ def find_tokenizer(
             token_count=len(ids) or None,
             largest_id=max(ids, default=None),
         ),
-        _pattern_findings(fast) if isinstance(fast, dict) else [],
+        [*_pattern_findings(fast), *bounds_findings(fast)] if isinstance(fast, dict) else [],
     )
 
 
@@ -104,9 +106,11 @@ def _vocabulary(value: Any, name: str) -> Iterator[int]:
 
 
 def _id(value: Any, name: str) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value <= MAX_ID:
         raise CheckpointError(
-            f"token ids are whole numbers from 0, {name} has {shown(value)}; ask for a repaired tokenizer"
+            f"token ids are whole numbers from 0 to {MAX_ID}, {name} has {shown(value)}; ask for a repaired tokenizer",
+            rule_id=TOKENIZER_BOUNDS,
+            location=name,
         )
     return value
 

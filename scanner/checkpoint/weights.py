@@ -10,15 +10,14 @@ from ..errors import CheckpointError, NothingScannable, UnsafeCheckpoint
 from ..findings import Finding, Level
 from .inventory import FileEntry
 from .kinds import Kind
-from .pickles import inspect_pickle
-from .rules import UNREAD_WEIGHTS, finding
+from .packed_files import PACKED, dangerous_globals
+from .rules import DANGEROUS_PICKLE, DISGUISED_FILE, INDEX_PATH, PICKLE_FILE, UNREAD_WEIGHTS, finding, refused
 from .safetensors_header import StoredTensor, read_header
 from .wording import listed, shown
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD = re.compile(r".+-\d{5}-of-\d{5}\.safetensors")
-PACKED = (Kind.PICKLE, Kind.ZIP, Kind.ARCHIVE)
 
 
 def find_weights(
@@ -45,17 +44,28 @@ def find_weights(
         raise CheckpointError("a checkpoint must hold tensors, got none; download it again")
     read = {tensor.file for tensor in tensors.values()}
     unread = [name for name, e in entries.items() if e.kind is Kind.SAFETENSORS and name not in read]
-    findings = [
+    return tensors, [found for name in unread for found in _unread(entries[name])]
+
+
+def _unread(entry: FileEntry) -> list[Finding]:
+    """Findings about a safetensors file that is no part of the model; a broken one is one more."""
+    name = shown(entry.name)
+    found = [
         finding(UNREAD_WEIGHTS, Level.NOTE, "no loader reads these weights, and they were not scanned", name)
-        for name in unread
     ]
-    return tensors, findings
+    try:
+        read_header(entry.path, entry.name)
+    except CheckpointError as problem:
+        found.append(refused(problem))
+    return found
 
 
 def _tensors_of(entry: FileEntry) -> dict[str, StoredTensor]:
     if entry.kind in PACKED:
         raise UnsafeCheckpoint(
-            f"{shown(entry.name)} must be safetensors, its content is a {entry.kind.value}; ask for real safetensors"
+            f"{shown(entry.name)} must be safetensors, its content is a {entry.kind.value}; ask for real safetensors",
+            rule_id=DISGUISED_FILE,
+            location=shown(entry.name),
         )
     return read_header(entry.path, entry.name)
 
@@ -68,7 +78,9 @@ def _sharded(entries: Mapping[str, FileEntry], index: Any) -> dict[str, StoredTe
     for shard in shards:
         if "/" in shard or "\\" in shard or shard.startswith(".") or not shard.endswith(".safetensors"):
             raise UnsafeCheckpoint(
-                f"{INDEX} must name safetensors files beside it, got '{shown(shard)}'; ask for a repaired index"
+                f"{INDEX} must name safetensors files beside it, got '{shown(shard)}'; ask for a repaired index",
+                rule_id=INDEX_PATH,
+                location=INDEX,
             )
         if shard not in entries:
             raise CheckpointError(
@@ -114,11 +126,11 @@ def _no_weights(entries: Mapping[str, FileEntry]) -> CheckpointError | NothingSc
 
 def pickles_only(packed: Mapping[str, FileEntry]) -> UnsafeCheckpoint:
     """The error for a checkpoint whose weights are pickles, with the dangerous globals named."""
-    dangerous: set[str] = set()
-    for entry in packed.values():
-        dangerous.update(inspect_pickle(entry).dangerous)
+    dangerous = dangerous_globals(packed)
     named = f" that names the dangerous globals {listed(dangerous)}" if dangerous else ""
     return UnsafeCheckpoint(
         f"weights must be safetensors, got only the pickle {listed(packed)}{named}; "
-        "loading a pickle can run code, so ask for a safetensors checkpoint"
+        "loading a pickle can run code, so ask for a safetensors checkpoint",
+        rule_id=DANGEROUS_PICKLE if dangerous else PICKLE_FILE,
+        location=shown(min(packed)),
     )

@@ -268,7 +268,7 @@ def test_other_formats(make_checkpoint: Make) -> None:
     refused(folder, NothingScannable, "model.gguf", "ask for the safetensors")
     beside = make_checkpoint("beside")
     (beside / "model.onnx").write_bytes(b"\x08\x07\x12\x00")
-    assert rules(beside) == {"SS106-other-format": "note"}
+    assert rules(beside) == {"SS106-other-format": "warning"}
 
 
 def test_adapters_where_none_belongs(make_checkpoint: Make, make_adapter: Make) -> None:
