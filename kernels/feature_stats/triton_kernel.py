@@ -22,8 +22,8 @@ import torch
 import triton
 import triton.language as tl
 
-from ..sae_encode import triton_kernel as encoder_kernel
-from ..sae_encode.triton_kernel import Tiles, pre_activation_tile
+from ..sae_encode import triton_passes as encoder_passes
+from ..sae_encode.triton_kernel import Tiles, capability_of, pre_activation_tile
 from . import sorted_codes
 from .histogram import BINS, FIRST, SHIFT
 from .statistics import NO_TOKEN, FeatureStats
@@ -137,14 +137,14 @@ def stats_of_tokens(
 ) -> FeatureStats:
     """Encode and count in one go, chunk of tokens by chunk of tokens."""
     if encoder.activation == "batchtopk":
-        codes = encoder_kernel.encode(x, encoder)
+        codes = encoder_passes.encode(x, encoder)
         return sorted_codes.stats_of_codes(codes, groups, group_count, token_offset, histogram=histogram)
     stats = FeatureStats.empty(group_count, encoder.feature_count, device=x.device, histogram=histogram)
     for start in range(0, len(x), CHUNK_TOKENS):
         chunk, group_of = x[start : start + CHUNK_TOKENS], groups[start : start + CHUNK_TOKENS]
         offset = token_offset + start
         if encoder.k is not None:
-            codes = encoder_kernel.encode(chunk, encoder)
+            codes = encoder_passes.encode(chunk, encoder)
             added = sorted_codes.stats_of_codes(codes, group_of, group_count, offset, histogram=histogram)
         else:
             added = _fused(chunk, encoder, group_of, group_count, offset, histogram=histogram)
@@ -162,7 +162,7 @@ def _fused(
     histogram: bool,
 ) -> FeatureStats:
     order = torch.sort(groups, stable=True).indices
-    sorted_x, operands = encoder_kernel.prepared(x[order], encoder)
+    sorted_x, operands = encoder_passes.prepared(x[order], encoder)
     sizes = (groups[:, None] == torch.arange(group_count, device=x.device)).sum(dim=0)
     segments = _segments(sizes.tolist())
     bounds = torch.tensor([[first, end] for _, first, end in segments], device=x.device)
@@ -175,9 +175,9 @@ def _fused(
     maximum = torch.empty(shape, dtype=torch.float32, device=x.device)
     row = torch.empty(shape, dtype=torch.int64, device=x.device)
     stats = FeatureStats.empty(group_count, encoder.feature_count, device=x.device, histogram=histogram)
-    tiles = shipped_tiles(sorted_x.dtype, encoder_kernel.capability_of(x.device), histogram=histogram)
+    tiles = shipped_tiles(sorted_x.dtype, capability_of(x.device), histogram=histogram)
     feature_stats_kernel[(triton.cdiv(encoder.feature_count, tiles.block_f), len(segments))](
-        sorted_x, operands.w_enc, encoder.b_enc, encoder_kernel.scale_of(encoder), encoder.firing_floor,
+        sorted_x, operands.w_enc, encoder.b_enc, encoder_passes.scale_of(encoder), encoder.firing_floor,
         group_of, bounds, count, total, square, maximum, row,
         count if stats.histogram is None else stats.histogram,
         x.shape[1], encoder.feature_count,

@@ -96,6 +96,6 @@ def sae_encode(
         from . import cpu
 
         return cpu.encode(x, encoder)
-    from . import triton_kernel
+    from . import triton_passes
 
-    return triton_kernel.encode(x, encoder)
+    return triton_passes.encode(x, encoder)

@@ -5,7 +5,7 @@ are kept; only they are computed in full. The result is that of `sae_encode` unl
 an entry, and each run says how many entries an exact run on a sample of its tokens would have added.
 
 `screen.py` holds the quantisation and the bound, `reference.py` the definition, `cpu.py` and
-`triton_kernel.py` the fast ways.
+`triton_kernel.py` (run by `triton_passes.py`) the fast ways.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def screened_encode(
     elif chosen == "cpu":
         from . import cpu as fast  # type: ignore[no-redef]
     else:
-        from . import triton_kernel as fast  # type: ignore[no-redef]
+        from . import triton_passes as fast  # type: ignore[no-redef]
     codes, candidates, deviation = fast.encode(x, screen)
     return Screened(codes, audited(x, screen.encoder, codes, candidates, deviation, audit_tokens, seed))
 

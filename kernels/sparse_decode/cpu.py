@@ -15,7 +15,7 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from .products import ByFeature
+from .by_feature import ByFeature
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int64

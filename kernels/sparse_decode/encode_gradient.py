@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float32
     from torch import Tensor
 
-    from .products import ByFeature, Products
+    from .by_feature import ByFeature
+    from .products import Products
 
 
 def encode_with_gradient(

@@ -9,25 +9,14 @@ N = tokens, F = features, d = width, M = entries. All accumulate in float32 and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float32, Int64
+    from jaxtyping import Float, Float32
     from torch import Tensor
 
     from ..sae_encode import SparseCodes
-
-
-class ByFeature(NamedTuple):
-    """The entries of codes sorted by feature, and by token within a feature.
-
-    Feature `f` owns the sorted entries `offsets[f]` up to, not including, `offsets[f + 1]`; sorted entry `i`
-    is entry `order[i]` of the codes, and belongs to `tokens[i]`.
-    """
-
-    offsets: Int64[Tensor, " F+1"]
-    order: Int64[Tensor, " M"]
-    tokens: Int64[Tensor, " M"]
+    from .by_feature import ByFeature
 
 
 class Products(Protocol):

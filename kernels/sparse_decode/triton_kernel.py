@@ -18,7 +18,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .products import ByFeature
+from .by_feature import ByFeature
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int64

