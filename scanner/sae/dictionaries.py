@@ -19,8 +19,10 @@ from ..model.activations import HOOK, token_states
 from ..model.prompts import encode
 from ..model.subject import Subject
 from ..progress import Progress, Stage
-from . import saelens
 from .autoencoder import SparseAutoencoder
+from .fit import misfit
+from .formats import saelens
+from .hook_points import place
 from .quality import SAEQuality, measure_quality
 from .read import read_sae
 from .trainer import TrainingRecipe, train_sae
@@ -37,6 +39,11 @@ class LayerDictionary:
     layer: int
     sae: SparseAutoencoder
     quality: SAEQuality
+
+    @property
+    def misfit(self) -> str | None:
+        """What says that it does not belong here, in one line; None where nothing does."""
+        return misfit(self.sae, self.quality)
 
     @property
     def record(self) -> Dictionary:
@@ -119,13 +126,18 @@ def load_dictionaries(
 ) -> tuple[list[LayerDictionary], int]:
     """SAEs from folders, each measured on the subject's own activations at its layer.
 
+    What an SAE reads before a block is what the block in front of it gives, so it is used there.
+
     Raises:
-        UsageError: an SAE names no layer (and `layers` does not either), one that the model lacks, or another width.
+        UsageError: an SAE names no layer (and `layers` does not either), one that the model lacks,
+            another width, or another hook point than the residual stream.
     """
     read = []
     for i, folder in enumerate(folders):
         sae = read_sae(folder)
-        layer = sae.layer if sae.layer is not None else (layers[i] if layers and i < len(layers) else None)
+        layer = _residual_layer(sae, folder)
+        if layer is None and layers and i < len(layers):
+            layer = layers[i]
         if layer is None:
             raise UsageError(
                 f"{folder} does not say which layer it belongs to; give --layers with one number for each --sae"
@@ -146,6 +158,27 @@ def load_dictionaries(
         for layer, sae in read
     ]
     return made, len(next(iter(states.values())))
+
+
+def _residual_layer(sae: SparseAutoencoder, folder: Path) -> int | None:
+    """The layer behind which it reads the residual stream, None where it does not say."""
+    site = place(sae.hook).site
+    if sae.is_transcoder or site not in ("", "resid_pre", HOOK):
+        what = (
+            f"is a transcoder from {sae.hook} to {sae.hook_out}" if sae.is_transcoder else f"reads {sae.hook}"
+        )
+        raise UsageError(
+            f"{folder} {what}, but a scan listens to the residual stream behind a layer; "
+            "give an SAE that was trained on resid_post"
+        )
+    if site != "resid_pre" or sae.layer is None:
+        return sae.layer
+    if sae.layer == 0:
+        raise UsageError(
+            f"{folder} reads the embedding before layer 0, but a scan listens behind a layer; "
+            "give an SAE that was trained on resid_post"
+        )
+    return sae.layer - 1
 
 
 def save_dictionary(dictionary: LayerDictionary, folder: Path) -> None:

@@ -24,7 +24,7 @@ class SAEQuality:
     far from the stated one.
 
     Attributes:
-        l0: mean number of features above 0 on a token.
+        l0: mean number of features that are on at a token.
         explained_variance: 1 - Σ‖x - x̂‖² / Σ‖x - mean x‖², both sums over all tokens and dimensions;
             1 is perfect, 0 is as good as the mean, below 0 is worse. NaN where all tokens are alike.
         live_share: share of the features that fired on at least one token, in [0, 1]. It grows with
@@ -41,8 +41,11 @@ def measure_quality(sae: SparseAutoencoder, x: Float[Tensor, "N d"]) -> SAEQuali
     """L0, explained variance and live share of an SAE on activations.
 
     Raises:
-        ValueError: no tokens, or tokens of another width than the SAE's.
+        ValueError: no tokens, tokens of another width than the SAE's, or a transcoder, which does not
+            reconstruct what it reads.
     """
+    if sae.is_transcoder:
+        raise ValueError(f"quality is that of an autoencoder, got a transcoder to {sae.hook_out}")
     if x.ndim != 2 or x.shape[1] != sae.width or len(x) == 0:
         raise ValueError(f"x must be [N, d] with N >= 1, d = {sae.width}, got shape {tuple(x.shape)}")
     mean = x.mean(dim=0, dtype=torch.float64)
@@ -52,7 +55,7 @@ def measure_quality(sae: SparseAutoencoder, x: Float[Tensor, "N d"]) -> SAEQuali
     for start in range(0, len(x), BLOCK_TOKENS):
         block = x[start : start + BLOCK_TOKENS]
         codes = sae.encode(block)
-        on = codes.values > 0
+        on = codes.values != 0  # abstopk has negative codes
         fired[codes.indices[on]] = True
         firing += int(on.sum())
         left = block.double() - sae.reconstruct(block, codes).double()

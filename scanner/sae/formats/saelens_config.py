@@ -6,27 +6,33 @@ called itself "standard" with the k in `activation_fn_kwargs`, and the normalisa
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError
+from ...errors import CheckpointError
+from ..hook_points import place
+from .configuration import load_config, plain_number, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ...kernels.sae_encode import Activation
-    from ...kernels.sae_encode.normalisation import Normalisation
+    from ....kernels.sae_encode import Activation
+    from ....kernels.sae_encode.normalisation import Normalisation
 
-LARGEST_CONFIG = 1 << 20  # bytes; real ones have a few thousand
 ACTIVATION_OF: dict[str, Activation] = {
     "standard": "relu",
     "topk": "topk",
     "jumprelu": "jumprelu",
-    # Saved with one threshold in place of the top-k over the batch.
+    "abstopk": "abstopk",
+    # One threshold stands in for the top-k over the batch; a Matryoshka dictionary is used whole.
     "batchtopk": "jumprelu",
+    "matryoshka_batchtopk": "jumprelu",
+    "gated": "jumprelu",  # after `fold_gate`
+    "transcoder": "relu",
+    "skip_transcoder": "relu",
+    "jumprelu_transcoder": "jumprelu",
+    "jumprelu_skip_transcoder": "jumprelu",
 }
 NORMALISATION_OF: dict[str, Normalisation] = {
     "none": "none",
@@ -40,37 +46,25 @@ NORMALISATION_OF: dict[str, Normalisation] = {
 class SAELensConfig:
     """The part of the configuration that changes what the dictionary computes, and where it belongs."""
 
+    architecture: str
     activation: Activation
     k: int | None
     width: int
+    width_out: int
     feature_count: int
     normalisation: Normalisation
     apply_b_dec_to_input: bool
     scaled_after_training: bool
     gates_by_decoder_norm: bool
+    stated_l0: float | None
     layer: int | None
     hook: str
+    hook_out: str
 
-
-def load_config(path: Path) -> dict[str, Any]:
-    """The JSON object in the file.
-
-    Raises:
-        CheckpointError: no JSON object, or one too large to be a configuration.
-    """
-    try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise CheckpointError(f"an SAE configuration must have at most {LARGEST_CONFIG} bytes: {path}")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
-        raise CheckpointError(
-            f"an SAE configuration must be readable JSON, got {path}: {problem}"
-        ) from problem
-    if not isinstance(found, dict):
-        raise CheckpointError(
-            f"an SAE configuration must be a JSON object, got {type(found).__name__}: {path}"
-        )
-    return found
+    @property
+    def has_skip(self) -> bool:
+        """Whether a linear path runs beside the features."""
+        return "skip" in self.architecture
 
 
 def read_config(path: Path) -> SAELensConfig:
@@ -87,7 +81,8 @@ def read_config(path: Path) -> SAELensConfig:
         raise CheckpointError(f"activation_fn_kwargs must be an object, got {arguments!r}: {path}")
     architecture = given.get("architecture", "standard")
     k = given.get("k", arguments.get("k"))
-    if architecture == "standard" and (k is not None or given.get("activation_fn") == "topk"):
+    function = given.get("activation_fn") or given.get("activation_fn_str")
+    if architecture == "standard" and (k is not None or function == "topk"):
         architecture = "topk"
     if not isinstance(architecture, str) or architecture not in ACTIVATION_OF:
         names = ", ".join(ACTIVATION_OF)
@@ -98,24 +93,25 @@ def read_config(path: Path) -> SAELensConfig:
             f"an SAE must read the residual stream, got one for attention heads (hook_z): {path}"
         )
     hook = metadata.get("hook_name") or metadata.get("hook_point") or ""
+    counted = activation in ("topk", "abstopk")
+    width = whole_number("d_in", given.get("d_in"), path)
+    transcoder = "transcoder" in architecture
     return SAELensConfig(
+        architecture=architecture,
         activation=activation,
-        k=_whole_number("k", k, path) if activation == "topk" else None,
-        width=_whole_number("d_in", given.get("d_in"), path),
-        feature_count=_whole_number("d_sae", given.get("d_sae"), path),
+        k=whole_number("k", k, path) if counted else None,
+        width=width,
+        width_out=whole_number("d_out", given.get("d_out"), path) if transcoder else width,
+        feature_count=whole_number("d_sae", given.get("d_sae"), path),
         normalisation=_normalisation(given.get("normalize_activations"), path),
-        apply_b_dec_to_input=bool(given.get("apply_b_dec_to_input", True)),
+        apply_b_dec_to_input=not transcoder and bool(given.get("apply_b_dec_to_input", True)),
         scaled_after_training=bool(given.get("finetuning_scaling_factor", False)),
         gates_by_decoder_norm=bool(given.get("rescale_acts_by_decoder_norm", False)),
+        stated_l0=plain_number(k),
         layer=_layer(metadata, str(hook)),
         hook=str(hook),
+        hook_out=str(metadata.get("hook_name_out") or "not stated") if transcoder else "",
     )
-
-
-def _whole_number(name: str, value: object, path: Path) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"{name} must be a whole number of at least 1, got {value!r}: {path}")
-    return value
 
 
 def _normalisation(value: object, path: Path) -> Normalisation:
@@ -132,5 +128,4 @@ def _layer(metadata: Mapping[str, Any], hook: str) -> int | None:
         value = metadata.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-    named = re.search(r"\bblocks\.(\d+)\.", hook)
-    return int(named[1]) if named else None
+    return place(hook).layer

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,7 +135,9 @@ def test_normalisations(tmp_path: Path, stated: str | None, meant: str) -> None:
 @pytest.mark.parametrize(
     ("config", "tensors", "message"),
     [
-        ({"architecture": "gated"}, {}, "one of standard, topk, jumprelu, batchtopk, got 'gated'"),
+        ({"architecture": "temporal"}, {}, "one of standard, topk, jumprelu, abstopk, .* got 'temporal'"),
+        ({"architecture": "gated"}, {}, "must have the tensor b_gate"),
+        ({"architecture": "transcoder"}, {}, "d_out must be a whole number of at least 1, got None"),
         ({"architecture": "topk"}, {}, "k must be a whole number of at least 1, got None"),
         ({"architecture": "topk", "k": 99}, {}, "k from 1 to F = 17, got 99"),
         ({"architecture": "jumprelu"}, {}, "must have the tensor threshold"),
@@ -163,31 +164,26 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         read_sae(path)
 
 
-class Trap:
-    """Unpickling one of these shows."""
-
-    def __reduce__(self) -> tuple:
-        return (pytest.fail, ("the pickle was opened",))
-
-
-def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
-    for name in ("ae.pt", "sae_weights.safetensors"):
-        (tmp_path / name).write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(CheckpointError, match="pickled dictionaries are never opened"):
-        read_sae(tmp_path / "ae.pt")
-    with pytest.raises(CheckpointError, match="one of the formats SAELens"):
-        read_sae(tmp_path)
-    (tmp_path / "cfg.json").write_text(json.dumps({"d_in": 2, "d_sae": 2}))
-    with pytest.raises(CheckpointError, match="whole safetensors file"):
-        read_sae(tmp_path)
-
-
 @pytest.mark.parametrize("text", ["[]", "{", "[" * 100_000, '"d_in"'])
 def test_a_configuration_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path = folder(tmp_path, {})
     (path / "cfg.json").write_text(text)
     with pytest.raises(CheckpointError, match="one of the formats"):
         read_sae(path)
+
+
+def test_the_weights_file_stands_for_its_folder(tmp_path: Path) -> None:
+    path = folder(tmp_path, {"architecture": "topk", "k": 4})
+    assert read_sae(path / "sae_weights.safetensors").k == 4
+
+
+def test_what_saelens_has_no_form_of_is_not_written(tmp_path: Path) -> None:
+    sae = random_sae("relu")
+    with pytest.raises(ValueError, match="must be one of relu, topk, abstopk, jumprelu, got batchtopk"):
+        write_saelens(replace(sae, activation="batchtopk", k=3), tmp_path)
+    transcoder = replace(sae, hook_out="blocks.3.hook_mlp_out", apply_b_dec_to_input=False)
+    with pytest.raises(ValueError, match="got a transcoder"):
+        write_saelens(transcoder, tmp_path)
 
 
 def test_nothing_there_is_said_so(tmp_path: Path) -> None:
