@@ -33,7 +33,7 @@ from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
 from .search.hunting import Sweep
-from .verdict import CONFIRMS, gaps, headline, judge, strength, suspicion, trigger_finding
+from .verdict import CONFIRMS, MISFIT, gaps, headline, judge, strength, suspicion, trigger_finding
 from .workdir import Workdir
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
@@ -64,6 +64,25 @@ class _Notes:
             yield
         finally:
             self.timings[stage] = round(self.timings.get(stage, 0.0) + time.perf_counter() - start, 3)
+
+    def note_misfits(self, dictionaries: Sequence[LayerDictionary]) -> None:
+        """SAEs that do not belong where they were used: what they say cannot be relied on."""
+        for dictionary in dictionaries:
+            message = dictionary.misfit
+            if message is None:
+                continue
+            quality = dictionary.quality
+            self.findings.append(
+                Finding(
+                    rule_id=MISFIT, level=Level.WARNING, detector="dictionaries", message=message,
+                    location=dictionary.sae.source,
+                    evidence={
+                        "layer": dictionary.layer, "l0": quality.l0, "stated_l0": dictionary.sae.stated_l0,
+                        "explained_variance": quality.explained_variance,
+                    },
+                )
+            )  # fmt: skip
+            self.missed.append(NotTested(what=f"features at layer {dictionary.layer}", reason=message))
 
     def take(self, name: str, sweep: Sweep) -> list[Candidate]:
         self.tried[name] = sweep.tried
@@ -136,6 +155,8 @@ def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progr
             dictionaries, tokens = _dictionaries(
                 config, layers, opened.checkpoint, subject, workdir, progress
             )
+        if config.saes:
+            notes.note_misfits(dictionaries)
         with notes.timed("explain"), progress.stage("features and probes", len(behind_gate)) as stage:
             for passed in behind_gate[: max(1, EXPLAINED_AT_MOST[config.budget])]:
                 explained = find_features(subject, passed, dictionaries)

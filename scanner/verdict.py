@@ -10,8 +10,9 @@ from importlib.resources import files
 from .findings import Finding, Level, NotTested, Trigger, Verdict
 
 CONFIRMS = "SS201-verified-trigger"
-# Something in the folder could not be checked: a gap, and no suspicion.
-UNCHECKED = frozenset({"SS105-not-checked", "SS106-other-format", "SS126-damaged-weights"})
+MISFIT = "SS302-sae-misfit"  # a given SAE does not belong to this model or layer
+# Something could not be checked: a gap, and no suspicion.
+UNCHECKED = frozenset({"SS105-not-checked", "SS106-other-format", "SS126-damaged-weights", MISFIT})
 BACKDOOR = ["MITRE ATLAS AML.T0018", "MITRE ATLAS AML.T0043.004", "OWASP LLM04:2025", "NISTAML.023"]
 
 

@@ -68,4 +68,15 @@ BEHAVIOUR_RULES: Final = (
         advice="Nothing by itself; it says where to look.",
         severity=1.0,
     ),
+    Rule(
+        id="SS302-sae-misfit",
+        title="A given SAE does not fit this model",
+        meaning=(
+            "The sparse autoencoder hardly explains the activations it was used on, or switches on far more or fewer "
+            "features than its authors state."
+        ),
+        why="What such a dictionary says about features cannot be relied on, so they count as not examined.",
+        advice="Check the model, the layer and the hook point it was trained on, or leave --sae out to train one here.",
+        severity=3.0,
+    ),
 )
