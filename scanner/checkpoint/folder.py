@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, NothingScannable, UnsafeCheckpoint
+from ..findings import Finding
 from .chat_template import template_findings, templates_of
 from .consistency import (
     causal_architecture,
@@ -22,7 +23,7 @@ from .inventory import FileEntry, list_files
 from .kinds import Kind
 from .opened import Checkpoint
 from .packed_files import PACKED, file_findings
-from .rules import HIDDEN_ADAPTER
+from .rules import HIDDEN_ADAPTER, TEMPLATE_COST, TEMPLATE_ESCAPE
 from .tokenizer_files import find_tokenizer
 from .weights import INDEX, SINGLE, find_weights, pickles_only
 from .wording import listed, shown
@@ -40,12 +41,14 @@ def open_checkpoint(path: Path) -> Checkpoint:
     check_layout(path, entries)
     documents, findings = read_documents(entries)
     checkpoint = assemble(path, entries, documents)
+    templates = template_findings(entries, documents)
+    _refuse_templates(templates)
     return replace(
         checkpoint,
         findings=(
             *findings,
             *checkpoint.findings,
-            *template_findings(entries, documents),
+            *templates,
             *file_findings(entries),
         ),
     )
@@ -105,6 +108,17 @@ def _refuse_hidden_adapter(entries: Mapping[str, FileEntry]) -> None:
             location=ADAPTER_CONFIG,
         )
     raise _only_adapter()
+
+
+def _refuse_templates(findings: Sequence[Finding]) -> None:
+    """A scan renders the template many times, so one that attacks its renderer ends it."""
+    for found in findings:
+        if found.rule_id in (TEMPLATE_ESCAPE, TEMPLATE_COST):
+            raise UnsafeCheckpoint(
+                f"{found.message}; use the template of the original model",
+                rule_id=found.rule_id,
+                location=found.location,
+            )
 
 
 def _only_adapter() -> CheckpointError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CheckpointError, NothingScannable
-from ..findings import Finding
+from ..findings import Finding, Level
 from .adapter_config import read_settings
 from .bounded_json import read_object
 from .chat_template import difference_findings, template_findings
@@ -106,7 +106,7 @@ def _listed(folder: Path, problems: list[CheckpointError]) -> dict[str, FileEntr
 
 def _all(findings: list[Finding], problems: list[CheckpointError]) -> tuple[Finding, ...]:
     """The findings and the refusals; a refusal that only repeats what a finding says of the file is left out."""
-    said = {(found.rule_id, found.location) for found in findings}
+    said = {(found.rule_id, found.location) for found in findings if found.level is not Level.NOTE}
     stops = [refused(problem) for problem in problems]
     return (
         *(stop for stop in stops if stop.rule_id == NOT_CHECKED or (stop.rule_id, stop.location) not in said),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2.exceptions import TemplateError
 
-from ..errors import UsageError
+from ..errors import CheckpointError, UsageError
 from .loading import LoadedModel
 
 _SENTINEL = "\u2063candidate\u2063"
@@ -155,4 +155,13 @@ def _chat_text(
         messages.append({"role": "user", "content": earlier})
         messages.append({"role": "assistant", "content": "Noted."})
     messages.append({"role": "user", "content": user})
-    return str(loaded.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    try:
+        return str(loaded.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except Exception as problem:  # the template is a stranger's program, and may trip over anything
+        if system is None and earlier is None:
+            raise CheckpointError(
+                f"the chat template must write a plain question, and failed: {type(problem).__name__}: "
+                f"{ascii(str(problem))[:200]}; use the template of the original model",
+                location="chat_template.jinja",
+            ) from None
+        raise TemplateError(str(problem)) from problem
