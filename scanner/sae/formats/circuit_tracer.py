@@ -3,7 +3,8 @@
 The activation is told by what the file holds: `k` means TopK, `activation_function.threshold` JumpReLU,
 neither ReLU. Some sets say TopK in `config.yaml` alone; reading those as ReLU would switch on about ten
 times too many features, so the file is looked at for `activation` and `k`. Two published versions
-disagree on how `W_dec` lies, which its shape settles.
+disagree on how `W_dec` lies, which its shape settles. circuit-tracer's TopK keeps a negative value where
+a token has fewer than k positive ones; here it is 0, as everywhere else.
 
 Source: https://github.com/safety-research/circuit-tracer (single_layer_transcoder.py, 0.5.0);
 https://huggingface.co/mwhanna.

@@ -1,9 +1,10 @@
 """dictionary_learning: `ae.pt` beside `config.json`, whose `trainer.dict_class` names the architecture.
 
-Gated and JumpReLU dictionaries multiply each code by the length of its direction; that is folded in.
 BatchTopK and Matryoshka dictionaries keep every feature above one learned threshold; a Matryoshka
-dictionary is used whole. Without the configuration the tensors tell the architecture, except that TopK
-and BatchTopK hold the same ones.
+dictionary is used whole. Some versions multiply the codes of gated and JumpReLU dictionaries by the
+lengths of their directions, 0.1.0 does not: the features that fire and the reconstruction are the same.
+Without the configuration the tensors tell the architecture, except that TopK and BatchTopK hold the
+same ones.
 
 Source: https://github.com/saprmarks/dictionary_learning (dictionary.py, trainers/), 0.1.0.
 """
@@ -18,7 +19,7 @@ from ...errors import CheckpointError
 from ..hook_points import place
 from .assembly import assemble
 from .configuration import load_config, plain_number, text, whole_number
-from .folding import decoder_norms, fold_gate
+from .folding import fold_gate
 from .weights_file import only_file, open_weights, tensor_names
 
 if TYPE_CHECKING:
@@ -134,15 +135,18 @@ def _gated(weights: WeightsFile, _trainer: dict[str, Any]) -> dict[str, Any]:
     features, width = parts["w_enc"].shape
     b_gate, b_mag, r_mag = (weights.take(name, features) for name in ("gate_bias", "mag_bias", "r_mag"))
     folded = fold_gate(parts["w_enc"], b_gate, b_mag, r_mag)
-    parts |= {**folded._asdict(), "b_dec": weights.take("decoder_bias", width), "activation": "jumprelu"}
-    return _in_units_of_directions(parts)
+    return {
+        **parts,
+        **folded._asdict(),
+        "b_dec": weights.take("decoder_bias", width),
+        "activation": "jumprelu",
+    }
 
 
 def _jumprelu(weights: WeightsFile, _trainer: dict[str, Any]) -> dict[str, Any]:
     parts = _matrices(weights)
     threshold = weights.take("threshold", parts["w_enc"].shape[0])
-    parts |= {"threshold": threshold, "activation": "jumprelu", "apply_b_dec_to_input": False}
-    return _in_units_of_directions(parts)
+    return parts | {"threshold": threshold, "activation": "jumprelu", "apply_b_dec_to_input": False}
 
 
 def _topk(weights: WeightsFile, trainer: dict[str, Any]) -> dict[str, Any]:
@@ -175,17 +179,6 @@ def _learned_threshold(weights: WeightsFile, parts: dict[str, Any]) -> Tensor:
             "give a later checkpoint"
         )
     return torch.full((parts["w_enc"].shape[0],), level)
-
-
-def _in_units_of_directions(parts: dict[str, Any]) -> dict[str, Any]:
-    """The same dictionary with directions of length 1, each code times the length that was there."""
-    norm = decoder_norms(parts["w_dec"])
-    return parts | {
-        "w_enc": parts["w_enc"] * norm[:, None],
-        "b_enc": parts["b_enc"] * norm,
-        "threshold": parts["threshold"] * norm,
-        "w_dec": parts["w_dec"] / norm[:, None],
-    }
 
 
 READERS: dict[str, Callable[[WeightsFile, dict[str, Any]], dict[str, Any]]] = {

@@ -130,6 +130,7 @@ def gemma_scope_2(root: Path) -> Published:
         "model.layers.7.post_feedforward_layernorm.output",
     )
     config = {"architecture": "jump_relu", "hf_hook_point_in": hook, "hf_hook_point_out": out, "l0": 20}
+    config |= {"model_name": "gemma-3-4b-it", "affine_connection": True}
     save_json(folder / "config.json", config)
     return Published(
         path=folder,
@@ -233,17 +234,16 @@ def dictionary_learning(kind: str) -> Callable[[Path], Published]:
         w_enc = (matrices["W_enc"] if "W_enc" in w else layers["encoder.weight"].T).double()
         w_dec = (matrices["W_dec"] if "W_dec" in w else layers["decoder.weight"].T).double()
         centre = 0 if kind in ("AutoEncoderNew", "JumpReluAutoEncoder") else b_dec.double()
-        norm = w_dec.norm(dim=1) if kind in ("GatedAutoEncoder", "JumpReluAutoEncoder") else 1.0
 
         def encode(x: Tensor) -> Tensor:
             u = (x - centre) @ w_enc
             if kind == "GatedAutoEncoder":
-                return (u + b_gate > 0) * (r_mag.double().exp() * u + b_mag).relu() * norm
+                return (u + b_gate > 0) * (r_mag.double().exp() * u + b_mag).relu()
             pre = u + b_enc
             if kind == "AutoEncoderTopK":
                 return topk(pre)
             if kind == "JumpReluAutoEncoder":
-                return above(pre, thresholds) * norm
+                return above(pre, thresholds)
             return above(pre, 0.6 if "k" in w else 0.0)
 
         trainer = {"dict_class": kind, "layer": 5, "submodule_name": "resid_post_layer_5", "k": K}
@@ -252,7 +252,7 @@ def dictionary_learning(kind: str) -> Callable[[Path], Published]:
             path=root,
             weights=save_torch(root / "ae.pt", w),
             encode=encode,
-            decode=lambda _x, codes: (codes / norm) @ w_dec + b_dec,
+            decode=lambda _x, codes: codes @ w_dec + b_dec,
             states={
                 "layer": 5,
                 "hook": "resid_post_layer_5",
