@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..sae_encode.sparse_codes import SparseCodes
 
 SLACK = 1e-5  # of the largest value: two ways to add up a float32 product differ by as much
+EXACT_TOKENS = 8  # tokens that are encoded exactly at a time: their dense rows are small beside the encoder
 REFUSED_SHARE = 16  # more candidates than one in so many features are not worth screening
 REFUSED_PER_K = 16  # nor than so many for each entry that is kept
 
@@ -93,23 +94,24 @@ def audited(
         )
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randperm(len(x), generator=generator)[:tokens].sort().values.to(x.device)
-    exact = reference.encode(x[drawn], encoder)
-    width = codes.feature_count
     rows = codes.entry_tokens()
     place = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
     place[drawn] = torch.arange(len(drawn), device=x.device)
     inside = place[rows] >= 0
-    found = place[rows[inside]] * width + codes.indices[inside]
-    positive = exact.values != 0
-    wanted = (exact.entry_tokens() * width + exact.indices)[positive]
-    lost = ~torch.isin(wanted, found)
-    size = exact.values[positive].abs()
-    lowest = _lowest_kept(exact, encoder)[exact.entry_tokens()[positive]]
-    slack = SLACK * float(size.max()) if len(size) else 0.0
+    found = place[rows[inside]] * codes.feature_count + codes.indices[inside]
+    expected = missed = 0
+    for start in range(0, len(drawn), EXACT_TOKENS):
+        exact = reference.encode(x[drawn[start : start + EXACT_TOKENS]], encoder)
+        firing = exact.values != 0
+        tokens, size = exact.entry_tokens()[firing], exact.values[firing].abs()
+        lost = ~torch.isin((tokens + start) * codes.feature_count + exact.indices[firing], found)
+        slack = SLACK * float(size.max()) if len(size) else 0.0
+        expected += int(firing.sum())
+        missed += int((lost & (size > _lowest_kept(exact, encoder)[tokens] + slack)).sum())
     return Audit(
         tokens=len(drawn),
-        expected=int(positive.sum()),
-        missed=int((lost & (size > lowest + slack)).sum()),
+        expected=expected,
+        missed=missed,
         candidates=per_token,
         deviation=deviation,
         all_tokens=len(x),

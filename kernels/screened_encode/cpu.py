@@ -69,10 +69,9 @@ class Buffers:
 
 def encode(x: Float[Tensor, "N d"], screen: Screen) -> tuple[SparseCodes, int, float]:
     """Codes, the number of candidates, and the largest error among them in standard deviations."""
-    k = screen.encoder.k
     outlying = screen.outlying(x)
     sides = _Sides(screen, screen.apart(outlying), screen.encoder.w_enc.float())
-    blocks = exact.token_blocks(len(x), screen.encoder.feature_count, k or 0)
+    blocks = exact.token_blocks(len(x), screen.encoder.feature_count)
 
     def work(block: slice, buffers: Buffers) -> Rescored:
         return _block(x[block], screen.quantise(x[block], outlying), sides, buffers)

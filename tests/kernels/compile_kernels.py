@@ -1,7 +1,8 @@
 """Compiles every shipped kernel variant for the named compute capabilities, without a GPU.
 
 Run as a program by `test_compile.py`, in a process of its own: there the kernels must not be wrapped by the
-interpreter. Prints one JSON object a line: what was compiled, and what the binary needs.
+interpreter. Prints one JSON object a line: what was compiled, and what the binary needs; with `--table` as the first
+argument a Markdown table instead (docs/benchmarks/registers.md).
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ def resources(cubin: bytes) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"\b(REG|STACK|LOCAL|SHARED):(\d+)", text)}
 
 
-def main(capabilities: list[int]) -> None:
+def records(capabilities: list[int]) -> Iterator[dict[str, object]]:
+    """What the compiler made of each variant."""
     for capability in capabilities:
         for name, kernel, types, constants, tiles in (
             *variants(capability),
@@ -133,7 +135,7 @@ def main(capabilities: list[int]) -> None:
             *screened_variants.screened_variants(capability),
         ):
             binary = compiled(kernel, types, constants, tiles, capability, aligned=True)
-            record = {
+            yield {
                 "variant": name,
                 "capability": capability,
                 "wgmma": "wgmma.mma_async" in binary.asm["ptx"],
@@ -142,8 +144,30 @@ def main(capabilities: list[int]) -> None:
                 "shared": binary.metadata.shared,
                 **resources(binary.asm["cubin"]),
             }
+
+
+def main(arguments: list[str]) -> None:
+    """Print the records, or a table of them with one row a variant."""
+    if arguments[0] != "--table":
+        for record in records([int(argument) for argument in arguments]):
             print(json.dumps(record), flush=True)
+        return
+    capabilities = [int(argument) for argument in arguments[1:]]
+    rows: dict[str, dict[int, dict[str, object]]] = {}
+    for record in records(capabilities):
+        rows.setdefault(str(record["variant"]), {})[int(str(record["capability"]))] = record
+    heads = [
+        f"{c // 10}.{c % 10}: {what}" for c in capabilities for what in ("registers", "shared KiB", "product")
+    ]
+    print(f"| variant | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
+    for name, row in sorted(rows.items()):
+        cells = []
+        for capability in capabilities:
+            record = row[capability]
+            unit = next((u for u in ("tcgen05", "wgmma", "mma") if record[u]), "–")
+            cells += [str(record.get("REG", "–")), f"{int(str(record['shared'])) / 1024:.0f}", unit]
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]])
+    main(sys.argv[1:])
