@@ -437,19 +437,10 @@ def train_base(
 def sae_info(
     path: Annotated[Path, typer.Argument(exists=True, metavar="DIR", help="Folder or file of the SAE.")],
 ) -> int:
-    """Show what a sparse autoencoder is: its size, activation and hook point."""
-    from .sae import read_sae
+    """Show what a sparse autoencoder is: its format, size, activation and hook point."""
+    from .sae import describe, read_sae
 
-    sae = read_sae(path)
-    rows = {
-        "features": f"{sae.feature_count:,}",
-        "width": str(sae.w_enc.shape[1]),
-        "activation": sae.activation + (f", k = {sae.k}" if sae.k is not None else ""),
-        "normalisation": sae.normalisation,
-        "layer": "not stated" if sae.layer is None else str(sae.layer),
-        "hook": sae.hook or "not stated",
-        "source": sae.source or "not stated",
-    }
+    rows = describe(read_sae(path))
     _print("".join(f"{label:<14} {visible(value)}\n" for label, value in rows.items()))
     return EXIT_COMPLETE
 

