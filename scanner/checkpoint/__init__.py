@@ -8,7 +8,7 @@ Nothing here loads a model, runs code of a checkpoint, or prints.
 - `safetensors_header.py`, `weights.py`, `tensors.py` find and read tensors
 - `bounded_json.py`, `documents.py`, `remote_code.py` read the JSON files and say what loaders would act on
 - `packed_files.py`, `pickles.py`, `ordinary_globals.py`, `archives.py`, `numpy_arrays.py` take packed files apart
-- `chat_template.py`, `template_structure.py` read chat templates; `patterns.py` regular expressions
+- `chat_template.py`, `template_conditions.py`, `template_flow.py`, `template_structure.py` read chat templates; `patterns.py` regular expressions
 - `tokenizer_files.py`, `tokenizer_bounds.py`, `consistency.py` hold configuration, tokenizer and tensors together
 - `adapter_config.py`, `adapter.py`, `merge.py` read LoRA adapters and fold them in
 - `difference.py`, `spectrum.py` compare a suspect with its base

@@ -8,7 +8,7 @@ whether there is any, is ordinary. Comparing it with a text is not, except with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import TemplateError, nodes
@@ -25,25 +25,13 @@ from .rules import (
     TEMPLATE_ON_CONTENT,
     finding,
 )
+from .template_conditions import comparisons_with_content
 from .template_structure import clocks, costs, escapes
 from .wording import listed, shown
 
 MAX_TEMPLATE_BYTES = 2**18
-TYPE_TESTS = frozenset(
-    {
-        "string",
-        "none",
-        "defined",
-        "undefined",
-        "iterable",
-        "mapping",
-        "sequence",
-        "number",
-        "boolean",
-        "true",
-        "false",
-    }
-)
+# Keys by which templates for several media tell the parts of a message apart.
+MEDIA = frozenset({"image", "image_url", "video", "audio", "text", "input_audio"})
 MARKUP = re.compile(r"\s*<[/|]?[\w|:.-]+>?\s*|\s*\[/?[A-Z_]+\]\s*|\s*")
 GENERATION_TAG = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 
@@ -56,12 +44,13 @@ def template_findings(entries: Mapping[str, FileEntry], documents: Mapping[str, 
             findings.append(_not_checked(name, f"it is no text of at most {MAX_TEMPLATE_BYTES} characters"))
             continue
         try:
-            literals = conditions_on_content(template)
-            findings += _structure_findings(parse_template(template), shown(name))
+            tree = parse_template(template)
+            literals = comparisons_with_content(tree)
+            findings += _structure_findings(tree, shown(name))
         except (TemplateError, RecursionError, ValueError, OverflowError) as problem:
             findings.append(_not_checked(name, f"{type(problem).__name__}: {shown(problem)}"))
             continue
-        ordinary = {text for text in literals if MARKUP.fullmatch(text)}
+        ordinary = {text for text in literals if MARKUP.fullmatch(text) or text in MEDIA}
         for level, texts in ((Level.WARNING, literals - ordinary), (Level.NOTE, ordinary)):
             if texts:
                 findings.append(
@@ -93,6 +82,15 @@ def difference_findings(suspect: Mapping[str, str], base: Mapping[str, str]) -> 
     ]
 
 
+def conditions_on_content(template: str) -> set[str]:
+    """What the template compares message contents with; `?` where that is no literal.
+
+    Raises:
+        jinja2.TemplateError: the template does not parse.
+    """
+    return comparisons_with_content(parse_template(template))
+
+
 def parse_template(template: str) -> nodes.Template:
     """The template's tree.
 
@@ -114,20 +112,6 @@ def _structure_findings(tree: nodes.Template, name: str) -> Iterator[Finding]:
             yield finding(
                 rule, level, f"the chat template {says}: {listed(found)}; it was not run", name, parts=parts
             )
-
-
-def conditions_on_content(template: str) -> set[str]:
-    """What the template compares message contents with; `?` where that is no literal.
-
-    Raises:
-        jinja2.TemplateError: the template does not parse.
-    """
-    tree = parse_template(template)
-    tainted = _names_from_content(tree)
-    found: set[str] = set()
-    for node in tree.find_all((nodes.Compare, nodes.Call, nodes.Test, nodes.Filter, nodes.Getitem)):
-        found.update(_compared(node, tainted))
-    return found
 
 
 def templates_of(
@@ -154,94 +138,3 @@ def _not_checked(name: str, reason: str) -> Finding:
     return finding(
         NOT_CHECKED, Level.WARNING, f"the chat template could not be checked: {reason}", shown(name)
     )
-
-
-def _is_content(node: nodes.Node, tainted: set[str]) -> bool:
-    """Whether the expression's value comes from a message's content."""
-    for part in (node, *node.find_all((nodes.Getattr, nodes.Getitem, nodes.Name, nodes.Filter))):
-        if isinstance(part, nodes.Getattr) and part.attr == "content":
-            return True
-        if (
-            isinstance(part, nodes.Getitem)
-            and isinstance(part.arg, nodes.Const)
-            and part.arg.value == "content"
-        ):
-            return True
-        if isinstance(part, nodes.Name) and part.name in tainted:
-            return True
-        if isinstance(part, nodes.Filter) and _takes_content(part):
-            return True
-    return False
-
-
-def _takes_content(part: nodes.Filter) -> bool:
-    """Whether a filter turns whole messages into their contents: `messages | map(attribute="content")`."""
-    if part.name == "map":
-        arguments = [*part.args, *(keyword.value for keyword in part.kwargs)]
-        return any(isinstance(value, nodes.Const) and value.value == "content" for value in arguments)
-    whole = isinstance(part.node, nodes.Name) and part.node.name in ("messages", "message")
-    return whole and part.name in ("string", "tojson", "pprint")
-
-
-def _names_from_content(tree: nodes.Template) -> set[str]:
-    """Variables that hold a message's content, followed through assignments and loops."""
-    tainted: set[str] = set()
-    assignments: list[nodes.Assign | nodes.AssignBlock | nodes.For] = [
-        *tree.find_all(nodes.Assign),
-        *tree.find_all(nodes.AssignBlock),
-        *tree.find_all(nodes.For),
-    ]
-    for _ in range(4):
-        for node in assignments:
-            if isinstance(node, nodes.For):
-                source: nodes.Node = node.iter
-            elif isinstance(node, nodes.Assign):
-                # `set x = a if condition else b`: the condition is no part of the value.
-                source = node.node
-            else:
-                source = node
-            values = [source.expr1, source.expr2] if isinstance(source, nodes.CondExpr) else [source]
-            if any(_is_content(value, tainted) for value in values if value is not None):
-                tainted |= {
-                    name.name
-                    for name in (node.target, *node.target.find_all(nodes.Name))
-                    if isinstance(name, nodes.Name)
-                }
-    return tainted
-
-
-def _literals(parts: Sequence[nodes.Node]) -> set[str]:
-    """The texts and numbers among the parts; `?` where a part is neither."""
-    found: set[str] = set()
-    for part in parts:
-        if isinstance(part, nodes.Const):
-            if part.value not in (None, "", 0, True, False):
-                found.add(str(part.value))
-        elif isinstance(part, (nodes.List, nodes.Tuple)):
-            found |= _literals(list(part.items))
-        else:
-            found.add("?")
-    return found
-
-
-def _compared(node: nodes.Node, tainted: set[str]) -> set[str]:
-    """What one expression compares content with; empty where it does not, or only asks for its type."""
-    if isinstance(node, nodes.Compare):
-        sides = [node.expr, *(operand.expr for operand in node.ops)]
-        others = [side for side in sides if not _is_content(side, tainted)]
-        return _literals(others) if len(others) < len(sides) else set()
-    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
-        method = node.node.attr
-        if method in ("startswith", "endswith", "find", "index", "count", "rfind", "__contains__"):
-            return _literals(list(node.args)) if _is_content(node.node.node, tainted) else set()
-        if method == "get" and any(_is_content(argument, tainted) for argument in node.args[:1]):
-            return {"?"}
-    if isinstance(node, nodes.Test) and node.name not in TYPE_TESTS and _is_content(node.node, tainted):
-        return _literals(list(node.args or [])) or {"?"}
-    if isinstance(node, nodes.Filter) and node.name in ("selectattr", "rejectattr"):
-        texts = [argument.value for argument in node.args if isinstance(argument, nodes.Const)]
-        if texts[:1] == ["content"] and len(texts) > 2:
-            return {str(text) for text in texts[2:]}
-    if isinstance(node, nodes.Getitem) and _is_content(node.arg, tainted):
-        return {"?"}
-    return set()

@@ -65,7 +65,7 @@ def read_documents(
                 refuse(problem)
             else:
                 message = f"not checked: {problem}"
-                findings.append(finding(problem.rule_id, Level.NOTE, message, shown(name)))
+                findings.append(finding(problem.rule_id, Level.WARNING, message, shown(name)))
             continue
         try:
             findings += _linted(documents[name], name, loaded=loaded)

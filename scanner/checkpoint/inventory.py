@@ -83,7 +83,7 @@ def list_files(folder: Path, refuse: Refuse = stop) -> dict[str, FileEntry]:
     allowed = (root, *_blobs(root))
     entries: dict[str, FileEntry] = {}
     seen = False
-    for name in _walk(root):
+    for name in _walk(root, refuse):
         if name == MANIFEST:
             continue
         if len(entries) == MAX_FILES:
@@ -121,8 +121,16 @@ def _blobs(root: Path) -> tuple[Path, ...]:
     return (blobs,) if blobs.is_dir() and not blobs.is_symlink() else ()
 
 
-def _walk(root: Path) -> Iterator[str]:
-    for here, folders, files in os.walk(root):
+def _walk(root: Path, refuse: Refuse) -> Iterator[str]:
+    def unreadable(problem: OSError) -> None:
+        name = shown(os.path.relpath(problem.filename, root))
+        refuse(
+            CheckpointError(
+                f"the folder {name} cannot be read ({problem.strerror}); check its permissions", location=name
+            )
+        )
+
+    for here, folders, files in os.walk(root, onerror=unreadable):
         folders[:] = [folder for folder in folders if folder not in SKIPPED_FOLDERS]
         links = [folder for folder in folders if os.path.islink(os.path.join(here, folder))]
         for name in (*files, *links):

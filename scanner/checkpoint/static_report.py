@@ -51,8 +51,9 @@ def check_files(folder: Path) -> StaticReport:
     documents, findings = read_documents(entries, problems.append)
     checkpoint, nothing = None, None
     try:
-        check_layout(folder, entries)
-        if all(name in documents for name in LOADED if name in entries):
+        if entries or not problems:
+            check_layout(folder, entries)
+        if entries and all(name in documents for name in LOADED if name in entries):
             checkpoint = assemble(folder, entries, documents)
             findings += checkpoint.findings
     except CheckpointError as problem:

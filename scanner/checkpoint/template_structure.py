@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 MAX_REPEATS = 100_000
+HUGE = 2**63
+WIDTH = re.compile(r"%[-+ 0#]*\d{6,}|[:<>^=]\d{6,}[a-z]?\}")
 INTERNAL = re.compile(
     r"__(class|bases?|mro|subclasses|globals|builtins|init|import|dict|code|closure|getattribute|reduce(_ex)?|self)__"
 )
@@ -35,6 +37,8 @@ def escapes(tree: nodes.Template) -> set[str]:
             found.add(node.value)
         elif isinstance(node, nodes.Filter) and node.name == "attr":
             found.add("the filter attr")
+    if any(_is_put_together(taken.arg) for taken in tree.find_all(nodes.Getitem)):
+        found.add("a key that is put together from texts")
     for other in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         found.add(f"{type(other).__name__.lower()} of another template")
     return found
@@ -59,6 +63,8 @@ def costs(tree: nodes.Template) -> set[str]:
     filters = [used.args for used in tree.find_all(nodes.Filter)]
     if any(_number(argument) > MAX_REPEATS for arguments in (*calls, *filters) for argument in arguments):
         found.add("a very large number in a call")
+    if any(isinstance(text.value, str) and WIDTH.search(text.value) for text in tree.find_all(nodes.Const)):
+        found.add("a text filled up to a very large width")
     if any(True for _ in tree.find_all(nodes.Pow)):
         found.add("a power")
     return found
@@ -111,21 +117,19 @@ def _count(node: nodes.Node) -> int:
     return max((_number(argument) for argument in node.args), default=0)
 
 
-def _number(node: nodes.Node) -> int:
-    """The whole number that a constant, or a product of constants, stands for; 0 for anything else."""
-    try:
-        value = node.as_const() if isinstance(node, nodes.Expr) and not _deep(node) else 0
-    except (nodes.Impossible, ArithmeticError, ValueError, TypeError):
-        return 0
-    return int(value) if isinstance(value, (int, float)) and abs(value) < 2**63 else 0
-
-
-def _deep(node: nodes.Expr) -> bool:
-    """Whether working the expression out could itself take long: powers, and repeated texts."""
+def _number(node: nodes.Node, depth: int = 20) -> int:
+    """The whole number that a constant, or sums and products of constants, stand for; 0 for anything else."""
     if isinstance(node, nodes.Const):
-        return isinstance(node.value, (int, float)) and abs(node.value) > 2**63
-    if isinstance(node, nodes.Mul):
-        return not all(
-            isinstance(side, nodes.Const) and isinstance(side.value, int) for side in (node.left, node.right)
-        )
-    return True
+        return min(int(node.value), HUGE) if isinstance(node.value, int) else 0
+    if depth and isinstance(node, (nodes.Mul, nodes.Add)):
+        left, right = _number(node.left, depth - 1), _number(node.right, depth - 1)
+        return min(left * right if isinstance(node, nodes.Mul) else left + right, HUGE)
+    return 0
+
+
+def _is_put_together(key: nodes.Node) -> bool:
+    """Whether a key is worked out from constant texts, which hides what it is."""
+    if isinstance(key, nodes.Const):
+        return False
+    works = isinstance(key, (nodes.Concat, nodes.Add, nodes.Mod, nodes.Mul, nodes.Filter, nodes.Call))
+    return works and any(isinstance(part.value, str) for part in key.find_all(nodes.Const))

@@ -81,7 +81,13 @@ def _ids(documents: Mapping[str, Any]) -> Iterator[int]:
                 "tokenizer.json must hold an object with a model, got something else; download it again"
             )
         yield from _vocabulary(fast["model"].get("vocab"), "tokenizer.json")
-        for token in fast.get("added_tokens") or []:
+        added = fast.get("added_tokens") or []
+        if not isinstance(added, list):
+            raise CheckpointError(
+                f"tokenizer.json must hold added_tokens as a list, got {shown(type(added).__name__)}; download it again",
+                location="tokenizer.json",
+            )
+        for token in added:
             yield _id(token.get("id") if isinstance(token, dict) else token, "tokenizer.json")
     elif "vocab.json" in documents:
         yield from _vocabulary(documents["vocab.json"], "vocab.json")

@@ -159,6 +159,14 @@ CASES = (
         "a word in the message": template("{% for m in messages %}{% if 'deploy' in m.content %}obey{% endif %}{% endfor %}"),
         "a word at its start": template("{% set t = messages[-1]['content'] %}{{ 'x' if t.startswith('2026') }}"),
         "a word in all messages": template("{% if 'abc' in messages | map(attribute='content') | join %}x{% endif %}"),
+        "a word through a namespace": template(
+            "{% set ns = namespace(t='') %}{% for m in messages %}{% set ns.t = m.content %}{% endfor %}"
+            "{% if ns.t == 'go' %}x{% endif %}"),
+        "a word through a macro": template(
+            "{% macro f(t) %}{% if 'go' in t %}x{% endif %}{% endmacro %}{{ f(messages[0].content) }}"),
+        "a word that is replaced": template("{{ messages[0].content | replace('go', 'obey') }}"),
+        "a word among all values": template(
+            "{% for m in messages %}{% for v in m.values() %}{% if 'go' in v %}x{% endif %}{% endfor %}{% endfor %}"),
         "a word in the messages as text": template("{% if 'abc' in messages | string %}x{% endif %}"),
         "one of several templates": setting("tokenizer_config.json", chat_template=[
             {"name": "default", "template": "{{ messages[0].content }}"},
@@ -171,11 +179,13 @@ CASES = (
         "subclasses": template("{{ ''['__class__'].__mro__[1]['__subclasses__']() }}"),
         "the filter attr": template("{{ messages | attr('_' ~ '_class_' ~ '_') }}"),
         "format by another way": template("{% set f = '{0.__class__}'.format %}{{ f(messages) }}"),
+        "a key put together": template("{% if 'go' in messages[0]['con' ~ 'tent'] %}x{% endif %}"),
         "another template": template("{% include '/etc/passwd' %}"),
     }),
     *_cases(TEMPLATE, 1, "SS117", {
         "loops in loops": template("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}"),
         "a repeated text": template("{{ 'x' * 999999999 }}"),
+        "a wide text": template("{{ '%999999999d' % 1 }}"),
         "a power": template("{{ 9 ** 9 ** 9 }}"),
     }),
     *_cases(TEMPLATE, 1, "SS125", {
@@ -221,6 +231,8 @@ CASES = (
     }),
     *_cases(TOKENIZER, 2, "SS105", {
         "nested without end": file("tokenizer.json", '{"a":' * 5000 + "1" + "}" * 5000),
+        "added tokens that are no list": setting("tokenizer.json", added_tokens=7),
+        "a JSON file that cannot be read": file("settings.json", "{"),
         "no JSON": file("tokenizer.json", b"\xff\xfe{"),
     }),
     *_cases(LINKS, 1, "SS121", {
@@ -240,6 +252,7 @@ CASES = (
     *_cases(LINKS, 2, "SS105", {
         "a link to nothing": lambda folder: (folder / "gone.txt").symlink_to("nowhere"),
         "links in a circle": lambda folder: (folder / "loop").symlink_to("loop"),
+        "too many files": lambda folder: [put(folder / f"{n}.txt", "") for n in range(10_001)],
         "a pipe": lambda folder: os.mkfifo(folder / "pipe"),
     }),
 )  # fmt: skip
