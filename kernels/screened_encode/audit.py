@@ -103,11 +103,11 @@ def audited(
     for start in range(0, len(drawn), EXACT_TOKENS):
         exact = reference.encode(x[drawn[start : start + EXACT_TOKENS]], encoder)
         firing = exact.values != 0
-        tokens, size = exact.entry_tokens()[firing], exact.values[firing].abs()
-        lost = ~torch.isin((tokens + start) * codes.feature_count + exact.indices[firing], found)
+        own, size = exact.entry_tokens()[firing], exact.values[firing].abs()
+        lost = ~torch.isin((own + start) * codes.feature_count + exact.indices[firing], found)
         slack = SLACK * float(size.max()) if len(size) else 0.0
         expected += int(firing.sum())
-        missed += int((lost & (size > _lowest_kept(exact, encoder)[tokens] + slack)).sum())
+        missed += int((lost & (size > _lowest_kept(exact, encoder)[own] + slack)).sum())
     return Audit(
         tokens=len(drawn),
         expected=expected,
