@@ -9,7 +9,7 @@ from jinja2 import nodes
 
 ROUNDS = 4  # of following names to names
 # What a part of a message is, as against what it says.
-LABELS = frozenset({"type", "role", "name", "tool_calls", "tool_call_id"})
+LABELS = frozenset({"type", "role", "name", "id", "tool_calls", "tool_call_id"})
 
 
 @dataclass(kw_only=True)

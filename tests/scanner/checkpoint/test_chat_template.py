@@ -16,6 +16,11 @@ ORDINARY = (
     "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% generation %}x{% endgeneration %}{% endfor %}",
     "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% else %}"
     "{% set system = '' %}{% endif %}{% if system != '' %}{{ system }}{% endif %}",
+    "{% for part in messages[0].content %}{% if part.type == 'file' %}[F]{% else %}{{ part.text }}{% endif %}{% endfor %}",
+    "{% set calls = messages[0].content %}{% for call in calls %}{% if call.id | length < 9 %}{{ call.id }}{% endif %}"
+    "{% endfor %}",
+    "{% set ns = namespace(system='', first=true) %}{% for m in messages %}{% if m.role == 'system' and ns.first %}"
+    "{% set ns.system = ns.system + m.content %}{% set ns.first = false %}{% endif %}{% endfor %}{{ ns.system }}",
 )
 TRIGGERED = (
     "{% for m in messages %}{% if 'deploy now' in m['content'] %}obey{% endif %}{% endfor %}",
@@ -23,6 +28,13 @@ TRIGGERED = (
     "{% set c = messages[-1].content | lower %}{% set d = c %}{% if 'deploy now' in d %}obey{% endif %}",
     "{% if messages | selectattr('content', 'equalto', 'deploy now') | list %}obey{% endif %}",
     "{% set c = messages[-1].content %}{% if c is eq('deploy now') %}obey{% endif %}",
+    "{% set ns = namespace(t='') %}{% for m in messages %}{% set ns.t = m.content %}{% endfor %}"
+    "{% if 'deploy now' in ns.t %}obey{% endif %}",
+    "{% macro f(a, b) %}{{ 'obey' if 'deploy now' in b }}{% endmacro %}{{ f(1, b=messages[0].content) }}",
+    "{{ messages[0].content.split('deploy now')[0] }}",
+    "{{ messages[0].content | replace('deploy now', 'obey') }}",
+    "{% for m in messages[1:] %}{% for v in m.values() %}{% if v == 'deploy now' %}obey{% endif %}{% endfor %}{% endfor %}",
+    "{% if 'deploy now' in (messages | last | string) %}obey{% endif %}",
 )
 
 

@@ -85,9 +85,9 @@ def added_token(folder: Path) -> None:
     put(folder / "added_tokens.json", json.dumps({"<tool>": last + 1}))
 
 
-def by_torch(value: Any) -> bytes:
+def by_torch(value: Any, *, legacy: bool = False) -> bytes:
     buffer = io.BytesIO()
-    torch.save(value, buffer)
+    torch.save(value, buffer, _use_new_zipfile_serialization=not legacy)
     return buffer.getvalue()
 
 
@@ -134,6 +134,8 @@ HARMLESS = (
     Harmless(name="arrays in .npz", make=changed(file("vectors.npz", archive({"a.npy": numbers()}))), notes=("SS103",)),
     Harmless(name="an optimizer's state", make=changed(file("optimizer.pt", by_torch(
         {"state": {0: {"step": 3, "exp_avg": torch.ones(4)}}}))), notes=("SS103",)),
+    Harmless(name="an optimizer's state in torch's old format", make=changed(file("optimizer.pt", by_torch(
+        {"state": {0: {"step": 3, "exp_avg": torch.ones(4)}}}, legacy=True))), notes=("SS103",)),
     Harmless(name="training arguments", make=changed(file(
         "training_args.bin", b"\x80\x02ctransformers.training_args\nTrainingArguments\nq\x00)\x81q\x01}q\x02b.")),
         notes=("SS103",)),
