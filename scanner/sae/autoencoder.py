@@ -78,6 +78,8 @@ class SparseAutoencoder:
             _check_shape("b_dec", self.b_dec, "[d]", (width,))
             if self.w_skip is not None:
                 raise ValueError("w_skip belongs to a transcoder, got one without hook_out")
+        if self.layer is not None and self.layer < 0:
+            raise ValueError(f"layer must be 0 or more, got {self.layer}")
         if self.activation not in get_args(Activation):
             names = ", ".join(get_args(Activation))
             raise ValueError(f"activation must be one of {names}, got {self.activation!r}")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_BLOCK = r"\bblocks\.(\d+)\."
-_LAYER = r"\b(?:layers|h|blocks)[._](\d+)"
+_BLOCK = r"\bblocks\.(\d{1,4})\."
+_LAYER = r"\b(?:layers|h|blocks)[._](\d{1,4})(?!\d)"
 _NAMES: tuple[tuple[str, str], ...] = (
     # TransformerLens
     (_BLOCK + r"hook_resid_(?:post)$", "resid_post"),
@@ -28,9 +28,9 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (_LAYER + r"\.(?:self_attn|attn|attention)(?:\.output)?$", "attn_out"),
     (_LAYER + r"\.self_attn\.o_proj\.input$", "attn_heads"),
     # dictionary_learning, and our own
-    (r"^resid_post(?:_layer_(\d+))?$", "resid_post"),
-    (r"^mlp_out(?:_layer_(\d+))?$", "mlp_out"),
-    (r"^att(?:ention|n)_out(?:_layer_(\d+))?$", "attn_out"),
+    (r"^resid_post(?:_layer_(\d{1,4}))?$", "resid_post"),
+    (r"^mlp_out(?:_layer_(\d{1,4}))?$", "mlp_out"),
+    (r"^att(?:ention|n)_out(?:_layer_(\d{1,4}))?$", "attn_out"),
     (r"(?:hook_embed|embed_tokens)$", "embed"),
 )
 

@@ -23,7 +23,7 @@ from .formats import (
     saelens,
     sparsify,
 )
-from .formats.weights_file import only_file, open_weights
+from .formats.weights_file import only_file, open_weights, tensor_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def read_sae(path: Path) -> SparseAutoencoder:
         if reader.recognises(path):
             return replace(reader.read(path), format=reader.NAME)
     file = only_file(path, *CONTAINERS)
-    if file is not None:
+    if file is not None and not tensor_names(file):
         open_weights(file)  # says what is wrong with a damaged one
     names = ", ".join(reader.NAME for reader in READERS)
     raise CheckpointError(

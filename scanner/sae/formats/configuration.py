@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CheckpointError
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST_CONFIG = 1 << 20  # bytes; real ones have a few thousand
+LARGEST_NUMBER = 1 << 40  # of any count or norm; JSON has numbers that no float holds
 
 
 def load_config(path: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def whole_number(name: str, value: object, path: Path) -> int:
     Raises:
         CheckpointError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_NUMBER:
         raise CheckpointError(f"{name} must be a whole number of at least 1, got {value!r}: {path}")
     return value
 
@@ -61,20 +61,17 @@ def positive_number(name: str, value: object, path: Path) -> float:
     Raises:
         CheckpointError: it is not.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and value > 0)
-    ):
+    number = plain_number(value)
+    if number is None:
         raise CheckpointError(f"{name} must be a finite number above 0, got {value!r}: {path}")
-    return float(value)
+    return number
 
 
 def plain_number(value: object) -> float | None:
     """The value where it is a positive number, else None: for entries that only inform."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST_NUMBER:
         return None
-    return float(value) if math.isfinite(value) and value > 0 else None
+    return float(value)
 
 
 def text(config: Mapping[str, Any], *names: str) -> str:

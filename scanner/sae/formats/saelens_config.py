@@ -117,10 +117,10 @@ def read_config(path: Path) -> SAELensConfig:
 def _normalisation(value: object, path: Path) -> Normalisation:
     if value is None or isinstance(value, bool):
         return "none"
-    if value not in NORMALISATION_OF:
+    if not isinstance(value, str) or value not in NORMALISATION_OF:
         names = ", ".join(NORMALISATION_OF)
         raise CheckpointError(f"normalize_activations must be one of {names}, got {value!r}: {path}")
-    return NORMALISATION_OF[str(value)]
+    return NORMALISATION_OF[value]
 
 
 def _layer(metadata: Mapping[str, Any], hook: str) -> int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ...errors import CheckpointError
 from ..hook_points import place
 from .assembly import assemble
-from .configuration import config_keys, load_config, whole_number
+from .configuration import config_keys, load_config, plain_number, whole_number
 from .weights_file import open_weights
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read(path: Path) -> SparseAutoencoder:
         hook=f"{module}.input".lstrip(".") if transcode else module,
         hook_out=f"{module}.output".lstrip(".") if transcode else "",
         w_skip=weights.take("W_skip", width, width) if transcode and "W_skip" in weights else None,
-        stated_l0=float(config["k"]),
+        stated_l0=plain_number(config["k"]),
     )
 
 

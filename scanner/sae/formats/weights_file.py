@@ -78,7 +78,7 @@ class WeightsFile:
         if name not in self.tensors:
             return None
         tensor = self.tensors[name]
-        if tensor.numel() != 1 or not math.isfinite(float(tensor)):
+        if tensor.numel() != 1 or tensor.is_complex() or not math.isfinite(float(tensor)):
             raise CheckpointError(
                 f"{name} must be one finite number, got shape {list(tensor.shape)}: {self.path}"
             )

@@ -65,6 +65,27 @@ def above(pre: Tensor, threshold: Tensor | float) -> Tensor:
     return pre.relu() * (pre > threshold)
 
 
+def saelens_gated(root: Path) -> Published:
+    w = {"W_enc": normal(WIDTH, FEATURES), "W_dec": normal(FEATURES, WIDTH), "b_dec": normal(WIDTH)}
+    w |= {"b_gate": normal(FEATURES), "b_mag": normal(FEATURES), "r_mag": 0.3 * normal(FEATURES)}
+    weights = save_safetensors(root / "sae_weights.safetensors", w)
+    metadata = {"hook_name": "blocks.6.hook_resid_pre", "sae_lens_version": "6.54.12"}
+    config = {"architecture": "gated", "d_in": WIDTH, "d_sae": FEATURES, "apply_b_dec_to_input": True}
+    save_json(root / "cfg.json", {**config, "normalize_activations": "none", "metadata": metadata})
+
+    def encode(x: Tensor) -> Tensor:
+        u = (x - w["b_dec"]) @ w["W_enc"].double()
+        return (u + w["b_gate"] > 0) * (w["r_mag"].double().exp() * u + w["b_mag"]).relu()
+
+    return Published(
+        path=root,
+        weights=weights,
+        encode=encode,
+        decode=lambda _x, codes: codes @ w["W_dec"].double() + w["b_dec"],
+        states={"format": "SAELens", "layer": 6, "hook": "blocks.6.hook_resid_pre", "activation": "jumprelu"},
+    )
+
+
 def sparsify(root: Path) -> Published:
     w = {
         "encoder.weight": normal(FEATURES, WIDTH),
@@ -341,6 +362,7 @@ CLASSES = (
     "MatryoshkaBatchTopKSAE",
 )
 LAYOUTS: dict[str, Callable[[Path], Published]] = {
+    "SAELens gated": saelens_gated,
     "sparsify": sparsify,
     "sparsify transcoder": sparsify_transcoder,
     "Gemma Scope": gemma_scope,
@@ -361,7 +383,7 @@ def published(request: pytest.FixtureRequest, tmp_path: Path) -> Published:
     return LAYOUTS[request.param](tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def layouts() -> dict[str, Callable[[Path], Published]]:
     """Every format by name, to write one and change something about it."""
     return LAYOUTS

