@@ -51,6 +51,7 @@ def read(path: Path) -> SparseAutoencoder:
     kind = re.search(r"\bgemma-scope-[^/]*-(res|mlp|att|transcoders)\b", names)
     stated = re.search(r"\baverage_l0_(\d+)", names)
     embedding = re.search(r"(^|/)embedding(/|$)", names) is not None
+    written = f"blocks.{layer[1]}.hook_mlp_out" if layer else "not stated"
     transcoder = kind is not None and kind[1] == "transcoders"
     scale = width**0.5 if embedding else 1.0
     hook = HOOK_OF[kind[1]].format(layer[1]) if kind and layer else ""
@@ -65,6 +66,6 @@ def read(path: Path) -> SparseAutoencoder:
         apply_b_dec_to_input=False,
         layer=int(layer[1]) if layer else None,
         hook="hook_embed" if embedding else hook,
-        hook_out=f"blocks.{layer[1]}.hook_mlp_out" if transcoder and layer else "",
+        hook_out=written if transcoder else "",
         stated_l0=float(stated[1]) if stated else None,
     )
