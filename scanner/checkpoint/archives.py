@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from picklescan.scanner import SafetyLevel, scan_bytes
 
 from .inventory import FileEntry
-from .kinds import PROTOCOL_ZERO_BYTES, Kind, sniff_bytes
+from .kinds import Kind, sniff_bytes
 from .numpy_arrays import read_array_header
 from .ordinary_globals import is_ordinary
 from .pickles import PickleReport, inspect_stream, silent
@@ -22,7 +22,8 @@ from .wording import listed, shown
 
 MAX_RATIO = 100
 MAX_MEMBERS = 20_000
-UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError)
+MAX_PICKLED = 8 * 2**20  # bytes in all pickles of one archive
+WINDOW = 2**16  # bytes by which a member is judged
 
 
 @dataclass(kw_only=True)
@@ -34,6 +35,7 @@ class ArchiveReport:
         code: members that are program code.
         object_arrays: members that are arrays of pickled objects.
         problems: why something in it could not be read.
+        pickled: bytes in its pickles so far.
     """
 
     tricks: list[str] = field(default_factory=list)
@@ -42,6 +44,7 @@ class ArchiveReport:
     dangerous: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    pickled: int = 0
 
     def take(self, report: PickleReport, name: str) -> None:
         """Add what one pickle in the archive names."""
@@ -62,7 +65,7 @@ def inspect_archive(entry: FileEntry) -> ArchiveReport:
                 report.tricks += _tricks(members)
                 for member in members:
                     _member(archive, member, report)
-    except UNREADABLE as problem:
+    except Exception as problem:  # zlib, struct and others, whatever a hostile archive sets off
         report.problems.append(f"the archive cannot be read: {shown(problem)}")
         return report
     if (report.tricks or report.problems) and not _over_bounds(report):
@@ -114,9 +117,13 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, report: ArchiveRe
         return
     try:
         with archive.open(member) as file:
-            start = file.read(PROTOCOL_ZERO_BYTES)
+            start = file.read(WINDOW)
         kind = sniff_bytes(start, name)
         if kind is Kind.PICKLE or name.endswith(".pkl"):
+            report.pickled += member.file_size
+            if report.pickled > MAX_PICKLED:
+                report.problems.append(f"the archive's pickles have more than {MAX_PICKLED} bytes")
+                return
             with archive.open(member) as file:
                 report.take(inspect_stream(file, member.file_size, name), name)  # type: ignore[arg-type]
         elif kind is Kind.NUMPY:
@@ -125,7 +132,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, report: ArchiveRe
             report.code.append(shown(name))
         elif kind in (Kind.ZIP, Kind.ARCHIVE):
             report.problems.append(f"{shown(name)} in it is an archive itself, which was not opened")
-    except UNREADABLE as problem:
+    except Exception as problem:  # zlib, struct and others, whatever a hostile archive sets off
         if "differ" in str(problem):
             report.tricks.append(f"{shown(name)} has another name in its own header")
         else:
