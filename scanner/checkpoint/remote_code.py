@@ -60,7 +60,7 @@ def lint(value: Any, name: str, *, loaded: bool) -> list[Finding]:
     if isinstance(value, dict) and loaded:
         for key, usual in REDIRECTS.items():
             named = value.get(key) or []
-            if any(name not in usual for name in (named if isinstance(named, list) else [str(named)])):
+            if any(str(other) not in usual for other in (named if isinstance(named, list) else [named])):
                 raise UnsafeCheckpoint(
                     f"{shown(name)} must not send the loader to other files, got {key} = {shown(value[key])}; "
                     "ask for a checkpoint without that key",

@@ -138,6 +138,7 @@ CASES = (
     }),
     *_cases(CODE, 1, "SS113", {
         "configuration_files": setting("config.json", configuration_files=["config.9.0.json"]),
+        "configuration_files of another shape": setting("config.json", configuration_files=[["config.9.0.json"]]),
         "fast_tokenizer_files": setting("tokenizer_config.json", fast_tokenizer_files=["tokenizer.9.0.json"]),
         "transformers_weights": setting("config.json", transformers_weights="other.safetensors"),
     }),
