@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
     from .arguments import Encoder
 
-# 16 MiB of float32 a thread: smaller blocks spend their time in packing the operands anew. TopK-64 beside the
-# bare product on two cores, N = 4096, at 2048 × 1024 and 4096 × 1024: 1.10 and 1.08 for d = 768, 1.00 and 0.96
-# for d = 2304 (F = 16384).
-BLOCK_SIZE = 2**22
-STRIP_FEATURES = 4096
+# 8 MiB of float32 a thread: half and twice as much are within a few hundredths of it (d = 768 and 2304,
+# F = 16384, two cores).
+BLOCK_SIZE = 2**21
+STRIP_FEATURES = 2048
 # Row numbers of a block fit 16 bits, which numpy sorts by radix.
 MOST_ROWS = 2**13
 # Feature sets a token in the first TopK strip, as a multiple of k: more sets, a sharper level.
@@ -54,17 +53,17 @@ class Survivors(NamedTuple):
 
 
 class Buffers:
-    """The memory that one thread computes a block in."""
+    """The memory that one thread computes a block of `size` numbers in."""
 
-    def __init__(self) -> None:
-        self.pre = torch.empty(BLOCK_SIZE)
-        self.mask = np.empty(BLOCK_SIZE, dtype=np.bool_)
+    def __init__(self, size: int | None = None) -> None:
+        self.pre = torch.empty(size or BLOCK_SIZE)
+        self.mask = np.empty(size or BLOCK_SIZE, dtype=np.bool_)
         self.size = np.empty(0, dtype=np.float32)
 
     def sizes(self, pre: NDArray[np.float32]) -> NDArray[np.float32]:
         """The absolute values of a block."""
         if len(self.size) < pre.size:
-            self.size = np.empty(BLOCK_SIZE, dtype=np.float32)
+            self.size = np.empty(len(self.mask), dtype=np.float32)
         return np.abs(pre, out=self.size[: pre.size].reshape(pre.shape))
 
 
@@ -93,12 +92,12 @@ def encode(x: Float[Tensor, "N d"], encoder: Encoder) -> SparseCodes:
     )
 
 
-def token_blocks(token_count: int, feature_count: int) -> list[slice]:
+def token_blocks(token_count: int, feature_count: int, block_size: int | None = None) -> list[slice]:
     """Runs of tokens of which one strip of features fits the buffer.
 
     They are about equally long, and as many that every thread has the same number of them.
     """
-    most = min(max(1, BLOCK_SIZE // min(feature_count, STRIP_FEATURES)), MOST_ROWS)
+    most = min(max(1, (block_size or BLOCK_SIZE) // min(feature_count, STRIP_FEATURES)), MOST_ROWS)
     threads = torch.get_num_threads()
     rounds = -(-token_count // (most * threads))
     step = max(1, -(-token_count // max(1, rounds * threads)))

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .screen import Activations, Screen
 
 
+# Half of the exact encoder's: an int32 and a float32 block stay in the cache together.
+BLOCK_SIZE = 2**20
+
 with warnings.catch_warnings():
     # torch says once, at the first such tensor, that their support is in beta; the sampled product is all
     # that is used of it, and the tests hold it to the definition.
@@ -63,15 +66,15 @@ class Buffers:
     """The memory that one thread computes a block in."""
 
     def __init__(self) -> None:
-        self.product = torch.empty(exact.BLOCK_SIZE, dtype=torch.int32)
-        self.encode = exact.Buffers()
+        self.product = torch.empty(BLOCK_SIZE, dtype=torch.int32)
+        self.encode = exact.Buffers(BLOCK_SIZE)
 
 
 def encode(x: Float[Tensor, "N d"], screen: Screen) -> tuple[SparseCodes, int, float]:
     """Codes, the number of candidates, and the largest error among them in standard deviations."""
     outlying = screen.outlying(x)
     sides = _Sides(screen, screen.apart(outlying), screen.encoder.w_enc.float())
-    blocks = exact.token_blocks(len(x), screen.encoder.feature_count)
+    blocks = exact.token_blocks(len(x), screen.encoder.feature_count, BLOCK_SIZE)
 
     def work(block: slice, buffers: Buffers) -> Rescored:
         return _block(x[block], screen.quantise(x[block], outlying), sides, buffers)
