@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ..sae_encode.sparse_codes import SparseCodes
 
 SLACK = 1e-5  # of the largest value: two ways to add up a float32 product differ by as much
-EXACT_TOKENS = 8  # tokens that are encoded exactly at a time: their dense rows are small beside the encoder
+EXACT_TOKENS = (
+    32  # tokens that are encoded exactly at a time: few dense rows, and few passes over the encoder
+)
 REFUSED_SHARE = 16  # more candidates than one in so many features are not worth screening
 REFUSED_PER_K = 16  # nor than so many for each entry that is kept
 
