@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..sae_encode.arguments import DTYPES
+from ..sae_encode.arguments import DTYPES, largest_magnitude
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int64
@@ -175,25 +175,14 @@ def _check_magnitudes(
     hidden: Tensor, unembedding: Tensor, bias: Tensor, reference_hidden: Tensor | None
 ) -> None:
     """Finite inputs, and logits that stay far inside the range of float32."""
-    largest = _largest("hidden", hidden)
+    largest = largest_magnitude("hidden", hidden)
     if reference_hidden is not None:
-        largest = max(largest, _largest("reference_hidden", reference_hidden))
-    bound = hidden.shape[1] * largest * _largest("unembedding", unembedding) + _largest("bias", bias)
+        largest = max(largest, largest_magnitude("reference_hidden", reference_hidden))
+    bound = hidden.shape[1] * largest * largest_magnitude("unembedding", unembedding) + largest_magnitude(
+        "bias", bias
+    )
     if bound > LARGEST_LOGIT:
         raise ValueError(
             "logits must stay in range: d * max|hidden| * max|unembedding| + max|bias| must be "
             f"at most {LARGEST_LOGIT:.3g}, got {bound:.3g}"
         )
-
-
-def _largest(name: str, tensor: Tensor) -> float:
-    """The largest magnitude in a tensor of finite numbers, 0 where it is empty."""
-    if tensor.numel() == 0:
-        return 0.0
-    # One pass, no temporary: NaN and infinity both show in the extremes.
-    low, high = torch.aminmax(tensor.detach())
-    largest = max(abs(float(low)), abs(float(high)))
-    if not largest < float("inf"):
-        bad = int((~torch.isfinite(tensor)).sum())
-        raise ValueError(f"{name} must be finite, got {bad} of {tensor.numel()} values NaN or infinite")
-    return largest

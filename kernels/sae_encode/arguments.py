@@ -152,7 +152,7 @@ def check_activations(x: Tensor, encoder: Encoder) -> None:
             f"x must have the encoder's dtype and device, {w_enc.dtype} on {w_enc.device}, "
             f"got {x.dtype} on {x.device}"
         )
-    _check_finite("x", x)
+    largest_magnitude("x", x)
 
 
 def choose_implementation(implementation: str, x: Tensor) -> str:
@@ -214,7 +214,7 @@ def _floor(
     if threshold.ndim == 0:
         threshold = threshold.expand(feature_count)
     _check_vector("threshold", threshold, feature_count, "F", x)
-    _check_finite("threshold", threshold)
+    largest_magnitude("threshold", threshold)
     return threshold.detach().float().clamp(min=0.0).contiguous()
 
 
@@ -227,14 +227,14 @@ def _check_magnitudes(
     feature_scale: Tensor | None,
 ) -> None:
     """Finite inputs, and pre-activations that cannot leave the range of float32."""
-    largest_x = _check_finite("x", x)
+    largest_x = largest_magnitude("x", x)
     if normalisation != "none":
         largest_x = x.shape[1] ** 0.5  # the norm of a normalised token, a little more for a layer norm
-    largest_w = _check_finite("w_enc", w_enc)
-    largest_b = _check_finite("b_enc", b_enc)
-    largest_s = 1.0 if feature_scale is None else max(1.0, _check_finite("feature_scale", feature_scale))
+    largest_w = largest_magnitude("w_enc", w_enc)
+    largest_b = largest_magnitude("b_enc", b_enc)
+    largest_s = 1.0 if feature_scale is None else max(1.0, largest_magnitude("feature_scale", feature_scale))
     if centre is not None:
-        largest_x += _check_finite("centre", centre)
+        largest_x += largest_magnitude("centre", centre)
         if largest_x > torch.finfo(x.dtype).max:
             raise ValueError(f"x - centre must stay in the range of {x.dtype}, got up to {largest_x:.3g}")
     bound = (x.shape[1] * largest_x * largest_w + largest_b) * largest_s
@@ -245,8 +245,12 @@ def _check_magnitudes(
         )
 
 
-def _check_finite(name: str, tensor: Tensor) -> float:
-    """The largest magnitude in the tensor, 0 where it is empty."""
+def largest_magnitude(name: str, tensor: Tensor) -> float:
+    """The largest magnitude in a tensor of finite numbers, 0 where it is empty.
+
+    Raises:
+        ValueError: a NaN or infinity; the message says how many.
+    """
     if tensor.numel() == 0:
         return 0.0
     # One pass, no temporary: NaN and infinity both show in the extremes.
