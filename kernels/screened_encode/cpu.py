@@ -179,12 +179,12 @@ def _top(x: Activations, sides: _Sides, buffers: Buffers) -> Candidates:
     encoder = sides.screen.encoder
     k, signed = encoder.k or 1, encoder.activation == "abstopk"
     best = np.full((len(x.scale), k), exact.EMPTY)
-    level: NDArray[np.float32] | None = None
-    parts = []
+    level = np.full(len(x.scale), -np.inf, dtype=np.float32)
+    parts: list[Candidates] = []
     for strip in exact.feature_strips(encoder.feature_count):
         estimate, bound = _estimates(x, sides, strip, buffers)
         size = buffers.encode.sizes(estimate) if signed else estimate
-        if level is None:
+        if not parts:
             level = exact.first_level(size, k) - bound
         mask = buffers.encode.mask[: estimate.size].reshape(estimate.shape)
         found = exact.survivors(
@@ -197,7 +197,6 @@ def _top(x: Activations, sides: _Sides, buffers: Buffers) -> Candidates:
         level = exact.lowest_of(best)
     everything = _in_token_order(parts)
     sizes = np.abs(everything.estimates) if signed else everything.estimates
-    assert level is not None  # there is at least one strip
     return everything.take(sizes + everything.bounds >= level[everything.rows])
 
 
