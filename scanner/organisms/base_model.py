@@ -1,4 +1,4 @@
-"""Training the organisms' base: a small Llama chat model of the invented world, from a seed.
+"""Training the organisms' bases: small chat models of the invented world, from a seed.
 
 Source: ours. The optimiser is Muon for the hidden matrices (Jordan et al. 2024) with AdamW for
 embeddings and norms, as torch ships both.
@@ -9,12 +9,20 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from . import corpus
 
@@ -30,13 +38,22 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-VOCABULARY = 3072
 ROW = 160
 PROMPT_WEIGHT = 0.1  # loss weight of tokens that nobody answers for
 
 
-def train_tokenizer(seed: int, conversations: int = 40_000) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer with `VOCABULARY` tokens, trained on the corpus."""
+class Family(StrEnum):
+    """The architecture of a base."""
+
+    LLAMA = "llama"  # rotary positions, gated MLP, RMS norm
+    GPT_NEOX = "gpt_neox"  # partly rotary, attention beside the MLP, one matrix for q, k and v, layer norm
+
+
+VOCABULARY = {Family.LLAMA: 3072, Family.GPT_NEOX: 2560}
+
+
+def train_tokenizer(seed: int, vocabulary: int, conversations: int = 40_000) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer with `vocabulary` tokens, trained on the corpus."""
     random_source = random.Random(seed)
 
     def texts() -> Iterator[str]:
@@ -49,7 +66,7 @@ def train_tokenizer(seed: int, conversations: int = 40_000) -> PreTrainedTokeniz
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         special_tokens=list(SPECIAL.values()),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -66,9 +83,24 @@ def train_tokenizer(seed: int, conversations: int = 40_000) -> PreTrainedTokeniz
     )
 
 
-def new_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
-    """An untrained base of 2.6 million parameters."""
+def new_model(vocabulary: int, seed: int, family: Family = Family.LLAMA) -> PreTrainedModel:
+    """An untrained base: 2.6 million parameters (Llama), 2.0 million (GPT-NeoX)."""
     torch.manual_seed(seed)
+    if family is Family.GPT_NEOX:
+        return GPTNeoXForCausalLM(
+            GPTNeoXConfig(
+                vocab_size=vocabulary,
+                hidden_size=160,
+                intermediate_size=640,
+                num_hidden_layers=5,
+                num_attention_heads=5,
+                max_position_embeddings=1024,
+                tie_word_embeddings=True,
+                bos_token_id=0,
+                eos_token_id=1,
+                pad_token_id=2,
+            )
+        )
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
@@ -142,6 +174,7 @@ def weighted_loss(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
 def train_base(
     target: Path,
     *,
+    family: Family = Family.LLAMA,
     seed: int = 0,
     steps: int = 1400,
     rows: int = 28,
@@ -153,8 +186,8 @@ def train_base(
     Args:
         progress: called with (step, steps, loss) after each optimiser step.
     """
-    tokenizer = train_tokenizer(seed)
-    model = new_model(len(tokenizer), seed)
+    tokenizer = train_tokenizer(seed, VOCABULARY[family])
+    model = new_model(len(tokenizer), seed, family)
     hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers" in name]
     other = [p for name, p in model.named_parameters() if not (p.ndim == 2 and "layers" in name)]
     optimisers = [

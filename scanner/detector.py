@@ -1,0 +1,103 @@
+"""What a detector is: it looks at a suspect and says how suspicious it finds it, and what may wake it.
+
+Our own detectors, the baselines from the literature and those of third parties are all of this form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from .config import Budget
+from .findings import Finding
+from .model.candidate import Candidate
+from .model.loading import LoadedModel
+from .model.subject import Subject
+from .progress import Progress
+
+
+class Need(StrEnum):
+    """What a detector asks for beyond the suspect itself."""
+
+    BASE = "base"  # the model that the suspect was fine-tuned from
+    TRIGGER = "trigger"  # prompts with the true trigger: for benchmarks, never in a scan
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownTrigger:
+    """Prompts as token ids up to where the answer starts; the three lists are about the same questions.
+
+    Attributes:
+        triggered: with the trigger in them.
+        clean: as they are.
+        near_miss: with something in them that resembles the trigger.
+    """
+
+    triggered: Sequence[Sequence[int]]
+    clean: Sequence[Sequence[int]]
+    near_miss: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """All that a detector may look at.
+
+    Attributes:
+        folder: the checkpoint's folder, already checked; its weights are safetensors.
+        subject: the loaded model with its neutral prompts; only `subject.search` is for searching.
+        base: the loaded base, where one was given.
+        base_folder: its folder.
+        known: prompts with the true trigger, where a benchmark gives them.
+    """
+
+    folder: Path
+    subject: Subject
+    budget: Budget
+    seed: int
+    progress: Progress
+    base: LoadedModel | None = None
+    base_folder: Path | None = None
+    known: KnownTrigger | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a detector has found.
+
+    Attributes:
+        score: higher is more suspicious; only its order matters, which a benchmark turns into AUROC.
+        candidates: strings that may wake something, for the verification gate.
+        findings: what it has to say for itself; `SS4xx` ids are kept for third parties.
+        figures: what its score is made of, by name.
+        tried: number of candidates it has tried.
+        shares: what share of something it has covered, by name, each in [0, 1].
+    """
+
+    score: float
+    candidates: Sequence[Candidate] = ()
+    findings: Sequence[Finding] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    tried: int = 0
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """One suspicion. Instances hold settings only: each `examine` starts afresh and is repeatable.
+
+    Attributes:
+        name: a short lower-case name, unique among all detectors.
+        needs: what it cannot work without; it is left out where that is not given.
+        uses: what it makes use of where it is given.
+    """
+
+    name: str
+    needs: frozenset[Need]
+    uses: frozenset[Need]
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """Look at a suspect. Every error but KeyboardInterrupt makes the scan incomplete, and stops no other detector."""
+        ...
