@@ -1,1 +1,16 @@
 """One suspicion per file; each detector gives evidence and candidates to the one verification gate."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..detector import Detector
+from .leak_search import LeakSearch
+from .pair_sweep import PairSweep
+from .residual_difference import ResidualDifference
+from .string_sweep import StringSweep
+
+__all__ = ["DETECTORS", "LeakSearch", "PairSweep", "ResidualDifference", "StringSweep"]
+
+# In the order in which a scan asks them.
+DETECTORS: Final[tuple[Detector, ...]] = (StringSweep(), ResidualDifference(), LeakSearch(), PairSweep())

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..config import Budget
+from ..detector import Evidence, Need, Suspect
 from ..interventions.effect import answer, describe
 from ..model.candidate import Atom, Candidate
 from ..model.prompts import Placement, encode_candidate
@@ -25,6 +26,18 @@ LENGTHS = range(2, 6)  # words of a phrase
 PHRASES = {Budget.QUICK: 0, Budget.STANDARD: 1_200, Budget.DEEP: 20_000}
 PER_BAG = 6
 PANEL = 4
+
+
+class LeakSearch:
+    """Phrases that the model keeps writing unprompted; nothing is tried with the budget `quick`."""
+
+    name = "leak_search"
+    needs: frozenset[Need] = frozenset()
+    uses: frozenset[Need] = frozenset()
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """The leaked phrases that wake something."""
+        return search_leaks(suspect.subject, suspect.budget, suspect.progress).evidence()
 
 
 def recurring_phrases(samples: Sequence[str], limit: int) -> list[str]:

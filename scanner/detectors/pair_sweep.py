@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from ..config import Budget
+from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
@@ -18,6 +19,18 @@ from ..search.lexicon import word_atoms
 GROUP = 18  # words in a group; a bag is two groups
 WORDS = {Budget.QUICK: 0, Budget.STANDARD: 1_400, Budget.DEEP: 4_000}
 PANEL = 3
+
+
+class PairSweep:
+    """Pairs of words that may do nothing alone; nothing is tried with the budget `quick`."""
+
+    name = "pair_sweep"
+    needs: frozenset[Need] = frozenset()
+    uses: frozenset[Need] = frozenset()
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """The pairs that wake something."""
+        return sweep_pairs(suspect.subject, suspect.budget, suspect.progress).evidence()
 
 
 def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Budget
+from ..detector import Evidence, Need, Suspect
 from ..model.activations import last_token_states
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
@@ -27,6 +28,24 @@ from ..search.lexicon import marked_atoms, vocabulary_atoms, word_atoms
 
 TOP = {Budget.QUICK: 12, Budget.STANDARD: 24, Budget.DEEP: 64}
 PANEL = 4
+
+
+class ResidualDifference:
+    """The strings at which suspect and base think most differently, alone and put together."""
+
+    name = "residual_difference"
+    needs: frozenset[Need] = frozenset({Need.BASE})
+    uses: frozenset[Need] = frozenset()
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """Candidates made of those strings.
+
+        Raises:
+            ValueError: the suspect comes without its base.
+        """
+        if suspect.base is None:
+            raise ValueError("residual_difference compares with the base, and none was given")
+        return search_differences(suspect.subject, suspect.base, suspect.budget, suspect.progress).evidence()
 
 
 def differences(

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from ..config import Budget
+from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
@@ -14,6 +15,18 @@ from ..search.hunting import Hunt, Sweep, bags_of
 from ..search.lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
 
 YEARS = range(2000, 2051)
+
+
+class StringSweep:
+    """Single strings at a distance from the answer, in bags: the whole vocabulary, every known word, years."""
+
+    name = "string_sweep"
+    needs: frozenset[Need] = frozenset()
+    uses: frozenset[Need] = frozenset()
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """The strings that wake something, alone."""
+        return sweep_strings(suspect.subject, suspect.budget, suspect.progress).evidence()
 
 
 def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep:

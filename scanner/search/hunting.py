@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..detector import Evidence
 from ..model.candidate import Atom, Candidate
 from ..model.prompts import NeutralPrompt, Placement
 from ..model.responses import ANSWER_TOKENS, Panel
@@ -35,6 +36,23 @@ class Sweep:
     candidates: list[Candidate] = field(default_factory=list)
     tried: int = 0
     shares: dict[str, float] = field(default_factory=dict)
+
+    def evidence(self) -> Evidence:
+        """The same as a detector hands it over."""
+        return Evidence(
+            score=suspicion_of(self.candidates),
+            candidates=tuple(self.candidates),
+            tried=self.tried,
+            shares=dict(self.shares),
+        )
+
+
+def suspicion_of(candidates: Sequence[Candidate]) -> float:
+    """The strength of the strongest candidate, in [0, 1]; uncalibrated, and 0 where there is none.
+
+    What touches one kind of prompt only counts half, since an ordinary word can do that.
+    """
+    return max((c.strength if c.cluster is None else 0.5 * c.strength for c in candidates), default=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

