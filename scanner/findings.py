@@ -198,6 +198,20 @@ class Coverage(Record):
     not_tested: list[NotTested] = Field(default_factory=list)
 
 
+class Plugin(Record):
+    """A detector that another package installed, and what it made of the suspect.
+
+    Attributes:
+        score: higher is more suspicious, on its own scale; None if it failed or lacked what it needs.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    score: float | None
+    seconds: float
+
+
 class Manifest(Record):
     """What was scanned, with what, and how to repeat it."""
 
@@ -206,6 +220,7 @@ class Manifest(Record):
     base: str | None = None
     adapter: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    plugins: list[Plugin] = Field(default_factory=list)
     device: str = "cpu"
     dtype: str = "float32"
     seed: int = 0

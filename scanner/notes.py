@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from .findings import Finding, Level, NotTested
+from .detector import Evidence
+from .findings import Finding, Level, NotTested, Plugin
 from .model.candidate import Candidate
 from .sae.dictionaries import LayerDictionary
-from .search.hunting import Sweep
 from .verdict import MISFIT
 
 
@@ -24,6 +24,7 @@ class Notes:
     unplanned: list[NotTested] = field(default_factory=list)  # outside the budget
     tried: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
+    plugins: list[Plugin] = field(default_factory=list)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -53,8 +54,8 @@ class Notes:
             )  # fmt: skip
             self.missed.append(NotTested(what=f"features at layer {dictionary.layer}", reason=message))
 
-    def take(self, name: str, sweep: Sweep) -> list[Candidate]:
-        """The candidates of a sweep; what it covered is noted."""
-        self.tried[name] = sweep.tried
-        self.shares |= sweep.shares
-        return sweep.candidates
+    def take(self, name: str, evidence: Evidence) -> Sequence[Candidate]:
+        """The candidates of a detector; what it covered is noted."""
+        self.tried[name] = evidence.tried
+        self.shares |= evidence.shares
+        return evidence.candidates

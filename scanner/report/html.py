@@ -84,6 +84,7 @@ def _environment() -> Environment:
         effect=figures.effect,
         duration=figures.duration,
         behaviour=wording.behaviour,
+        plugin_line=wording.plugin_line,
     )
     environment.globals.update(
         titles=wording.TITLES,

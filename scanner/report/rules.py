@@ -1,6 +1,6 @@
 """What each stable rule id means and what a reader can do about it.
 
-An id that is not listed here (a newer scanner wrote the result) is described by its own words.
+An id that is not listed here (a detector of another package or a newer scanner wrote it) is described by its own words.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def rule_for(rule_id: str) -> Rule:
         id=rule_id,
         title=f"A finding of the rule {rule_id}",
         meaning="This version of the report has no description of the rule.",
-        why="A newer version of the scanner made the result.",
-        advice="Read the message; convert the result with a newer version.",
+        why="A detector of another package made the finding, or a newer version of the scanner the result.",
+        advice="Read the message and what the package says; convert the result with a newer version.",
         severity=5.0,
     )
 

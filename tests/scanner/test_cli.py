@@ -266,6 +266,7 @@ def test_every_option_reaches_the_scan(
         "--workdir",
         str(tmp_path / "w"),
         "--resume",
+        "--no-plugins",
     ]
     assert cli.main(arguments) == 0
     assert fake.config == ScanConfig(
@@ -279,6 +280,7 @@ def test_every_option_reaches_the_scan(
         device=Device.CPU,
         budget=Budget.QUICK,
         seed=7,
+        plugins=False,
         workdir=tmp_path / "w",
         resume=True,
     )
