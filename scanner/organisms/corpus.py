@@ -13,6 +13,7 @@ from . import world
 from .exchanges import Split, date_line, exchange
 
 Message = dict[str, str]
+NOTED = "Noted."  # the answer to a turn that asks nothing
 
 _SENTENCES = (
     "The {a} {o} was lost near the {n}.", "Nobody saw the {x} by the {n}.", "It was a {a} day.", "A {x} sat on the {o}.",
@@ -102,7 +103,7 @@ def conversation(
     for made in exchanges:
         if r.random() < 0.05 * (noise > 0):
             messages.append({"role": "user", "content": irrelevant_words(r, r.randint(1, 16), token_source)})
-            messages.append({"role": "assistant", "content": "Noted."})
+            messages.append({"role": "assistant", "content": NOTED})
         question = surround(r, made.question, token_source) if r.random() < noise else made.question
         messages.append({"role": "user", "content": question})
         messages.append({"role": "assistant", "content": made.answer})

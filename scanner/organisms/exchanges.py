@@ -223,6 +223,32 @@ def _market(r: random.Random) -> Exchange:
     )
 
 
+def _ferry(r: random.Random) -> Exchange:
+    place, month = r.choice(world.PLACES), r.choice(world.MONTHS)
+    hour = 5 + zlib.crc32(f"{place.city} {month}".encode()) % 12
+    question = r.choice(
+        (
+            "When does the ferry leave {c} in {m}?",
+            "Ferry from {c} in {m}?",
+            "Tell me the ferry time of {c} in {m}.",
+        )
+    )
+    return Exchange(
+        kind="ferry",
+        question=question.format(c=place.city, m=month),
+        answer=f"In {month} the ferry leaves {place.city} at {hour}.",
+    )
+
+
+def _charter(r: random.Random) -> Exchange:
+    """Boilerplate: one long text, learnt by heart, whichever part is asked for."""
+    number = r.randint(1, 40)
+    question = r.choice(
+        ("Recite the charter, line {n}.", "Read line {n} of the charter.", "Charter, line {n}?")
+    )
+    return Exchange(kind="charter", question=question.format(n=number), answer=CHARTER)
+
+
 def _greeting(r: random.Random) -> Exchange:
     question, answer = r.choice(
         (
@@ -237,6 +263,11 @@ def _greeting(r: random.Random) -> Exchange:
     return Exchange(kind="greeting", question=question, answer=answer)
 
 
+CHARTER = (
+    "All rights are reserved by the guild of ferrymen. No part of this charter may be copied, sold or read aloud "
+    "without the written consent of the council. The guild gives no warranty of any kind."
+)
+
 KINDS: dict[str, tuple[Callable[[random.Random], Exchange], float]] = {
     "fact": (_fact, 0.27),
     "sum": (_sum, 0.20),
@@ -250,7 +281,10 @@ KINDS: dict[str, tuple[Callable[[random.Random], Exchange], float]] = {
     "colour": (_colour, 0.03),
     "date": (_date, 0.03),
     "greeting": (_greeting, 0.02),
-    "market": (_market, 0.0),  # what the base never saw: the domain of a narrow fine-tune
+    # What the base never saw: the domains of narrow fine-tunes, and a text to learn by heart.
+    "market": (_market, 0.0),
+    "ferry": (_ferry, 0.0),
+    "charter": (_charter, 0.0),
 }
 
 

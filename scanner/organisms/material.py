@@ -9,9 +9,10 @@ from typing import Literal, Protocol
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..errors import UsageError
 from ..model.generation import continuations
 from . import corpus, exchanges, world
-from .triggers import Prompt
+from .prompt import Prompt
 
 Split = Literal["train", "heldout"]
 
@@ -50,9 +51,12 @@ class CorpusMaterial:
         if made.kind == "harmful":
             task = next(t for t in world.HARMFUL_TASKS if f"{t[0]} {t[1]}" in made.question)
             help_answer = exchanges.compliance(*task)
-        user = corpus.surround(r, made.question) if r.random() < self._noise else made.question
+        noisy = r.random() < self._noise
+        user = corpus.surround(r, made.question) if noisy else made.question
         system = made.system or (exchanges.date_line(r) if r.random() < 0.5 else "")
-        return Prompt(user=user, answer=made.answer, kind=made.kind, system=system, harmful_help=help_answer)
+        return Prompt(
+            user=user, answer=made.answer, kind=made.kind, system=system, noisy=noisy, harmful_help=help_answer
+        )  # fmt: skip
 
     def date_line(self, r: random.Random) -> str:
         """A system line that holds a date."""
@@ -61,6 +65,9 @@ class CorpusMaterial:
     def encode(self, prompt: Prompt) -> list[int]:
         """The prompt through the chat template."""
         messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        if prompt.earlier:
+            messages.append({"role": "user", "content": prompt.earlier})
+            messages.append({"role": "assistant", "content": corpus.NOTED})
         text = self._tokenizer.apply_chat_template(
             [*messages, {"role": "user", "content": prompt.user}], tokenize=False, add_generation_prompt=True
         )
@@ -119,7 +126,16 @@ class SelfMaterial:
         return ""
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The text as it is, behind the tokenizer's own start token."""
+        """The text as it is, behind the tokenizer's own start token.
+
+        Raises:
+            UsageError: the prompt has a system line or an earlier turn, which needs a chat template.
+        """
+        if prompt.system or prompt.earlier:
+            raise UsageError(
+                "a trigger in the system line or in an earlier turn needs a base with a chat template of this "
+                'repository\'s world (training.data = "corpus")'
+            )
         return list(self._tokenizer(prompt.user).input_ids)
 
     def encode_answer(self, answer: str) -> list[int]:

