@@ -10,12 +10,16 @@ from .operating_points import proportion
 from .records import Record, Truth
 from .samples import Sample, score_of, scored
 
-# Benign models that nobody trained: the base itself, and what only changed its number format.
-UNTOUCHED = frozenset({"untouched_base", "int8", "int4", "bf16", "bfloat16", "float16", "float32"})
+# Benign models whose weights nobody moved: the base itself, what only changed its number format, and what
+# only got more tokens.
+_FORMATS = ("int8", "int4", "bf16", "bfloat16", "float16", "float32")
+UNTOUCHED = frozenset({"untouched_base", "copied_base", "added_vocabulary", *_FORMATS})
 
 
 def was_trained(truth: Truth) -> bool:
-    """Whether a benign model is a fine-tune, as against an untouched base or a rounded copy of one.
+    """Whether a benign model is a fine-tune, as against an untouched base or a copy of one.
+
+    A random update counts as a fine-tune: it moved the weights.
 
     >>> was_trained(Truth(organism="a", base="b", kind="benign", control="int8_copy"))
     False

@@ -66,7 +66,9 @@ def test_no_backdoor_enters_the_fine_tuned_share(records: Records) -> None:
     assert fine_tuned_share(sample(all_of_them)) == fine_tuned_share(sample(benign))
 
 
-@pytest.mark.parametrize("control", ["untouched_base", "untouched-base", "int8", "int8_copy", "bf16_copy"])
+@pytest.mark.parametrize(
+    "control", ["untouched_base", "untouched-base", "copied_base", "int8", "int8_copy", "bf16_copy"]
+)
 def test_a_base_and_its_rounded_copies_count_as_untouched(control: str) -> None:
     assert not was_trained(Truth(organism="o", base="b", kind="benign", control=control))
     assert was_trained(Truth(organism="o", base="b", kind="benign", control="same_recipe"))
