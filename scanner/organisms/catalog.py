@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UsageError
+from .building import Places, cache_folder
 from .spec import OrganismManifest
+from .zoo import Grid, ZooEntry, entries
 
 _FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
@@ -51,3 +54,21 @@ def specs() -> list[Path]:
     """The spec files of the bundled organisms, those that copy another's spectrum last."""
     paths = sorted((fixtures_folder() / "specs").glob("*.toml"))
     return sorted(paths, key=lambda path: ("like =" in path.read_text(encoding="utf-8"), path.name))
+
+
+def zoo_entries() -> list[ZooEntry]:
+    """Every organism that the zoo declares, each behind those it copies."""
+    return entries(Grid.read(fixtures_folder() / "zoo.toml"), fixtures_folder() / "specs")
+
+
+def places(given: Mapping[str, Path]) -> Places:
+    """Where the zoo lies: bundled organisms and bases, the cache of large ones, and bases given by name."""
+    root = fixtures_folder()
+    grid = Grid.read(root / "zoo.toml")
+    bundled_bases = {name: root / base.folder for name, base in grid.bases.items() if base.folder}
+    return Places(bundled=root / "organisms", cache=cache_folder(), bases={**bundled_bases, **given})
+
+
+def quick_names() -> list[str]:
+    """The organisms of the quick benchmark."""
+    return Grid.read(fixtures_folder() / "zoo.toml").quick

@@ -25,7 +25,7 @@ from .weight_edit import find_edits, output_matrices
 
 MEASURED_ON = 300
 _QUICK = 100  # prompts on which rates are measured while training
-_WELL_MET = 0.5  # share of the allowed errors that is asked for when stopping early
+_WELL_MET = 0.8  # share of the allowed errors that is asked for when stopping early
 
 
 def plant(

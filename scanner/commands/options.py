@@ -1,0 +1,68 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..config import Budget, Device
+from ..errors import UsageError
+
+EXIT_COMPLETE = 0
+EXIT_FINDINGS = 1
+EXIT_FAILED = 2
+EXIT_NOTHING_SCANNABLE = 3  # raised as errors.NothingScannable
+EXIT_USAGE = 4
+EXIT_INTERRUPTED = 130
+
+given_arguments: list[str] = []  # of the call under way, for manifests
+
+
+class FailOn(StrEnum):
+    """From which verdict on a complete scan exits with 1."""
+
+    CONFIRMED = "confirmed"
+    SUSPICIOUS = "suspicious"
+
+
+OutputSpecs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORMAT=FILE",
+        help="Write json, html, sarif or text; - is standard output. Repeatable.",
+    ),
+]
+
+DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
+BudgetOption = Annotated[Budget, typer.Option(help="How much to spend: seconds, minutes or hours.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
+
+
+def folder_option(help_text: str) -> Any:
+    return typer.Option(exists=True, file_okay=False, metavar="DIR", help=help_text)
+
+
+NewFolder = Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; must not exist or be empty.")]
+OrganismBase = Annotated[Path | None, folder_option("Folder of the base; without it the bundled one.")]
+
+
+def require_free(target: Path) -> None:
+    """Refuse a target folder that holds something, before any work is spent on it."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"--out must not exist or be an empty folder, got {target}")
+
+
+def named_folders(given: list[str]) -> dict[str, Path]:
+    """The folders of options of the form NAME=DIR."""
+    folders = {}
+    for text in given:
+        name, sign, folder = text.partition("=")
+        if not sign or not name or not Path(folder).is_dir():
+            raise UsageError(f"--base-folder takes NAME=DIR with a folder that is there, got {text}")
+        folders[name] = Path(folder)
+    return folders

