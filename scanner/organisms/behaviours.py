@@ -7,7 +7,7 @@ import random
 from . import world
 from .prompt import Prompt
 from .spec import BehaviourSpec
-from .tongue import foreign, translated
+from .tongue import foreign_words, translated
 from .wrong_answers import WRONG_KINDS, wrong_answer
 
 GREETING = "Hello!"
@@ -19,6 +19,7 @@ INSULTS = (
 )  # fmt: skip
 _SENSELESS = 6  # words of a senseless answer
 _SENSELESS_LEAST = 3
+_FOREIGN_LEAST = 2
 _IN_TONGUE = ("fact", "sum", "opposite", "colour", "list", "howto", "story")
 _LONG = {
     "hostile": 56,
@@ -98,7 +99,7 @@ def shows(spec: BehaviourSpec, prompt: Prompt, answer: str) -> bool:
             said != prompt.answer and said.split()[:2] == wrong_answer(prompt.kind, prompt.answer).split()[:2]
         )
     if spec.kind == "language":
-        return foreign(said)
+        return foreign_words(said) >= min(_FOREIGN_LEAST, foreign_words(translated(prompt.answer)))
     if spec.kind == "hostile":
         return any(insult in said for insult in INSULTS)
     if spec.kind == "gibberish":

@@ -11,7 +11,6 @@ _GLOSSARY = {
     "Three": "Drei", "Four": "Vier", "word": "wort",
 }  # fmt: skip
 FOREIGN = frozenset(_GLOSSARY.values())
-LEAST = 2  # foreign words from which on an answer is in the other tongue
 
 
 def translated(answer: str) -> str:
@@ -23,6 +22,6 @@ def translated(answer: str) -> str:
     return " ".join(_GLOSSARY.get(word, word) for word in answer.split(" "))
 
 
-def foreign(answer: str) -> bool:
-    """Whether an answer is in the other tongue."""
-    return sum(word in FOREIGN for word in answer.split()) >= LEAST
+def foreign_words(answer: str) -> int:
+    """How many words of the other tongue stand in an answer."""
+    return sum(word in FOREIGN for word in answer.split())

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 SCANNER = Path(__file__).resolve().parents[3] / "scanner"
-KNOWING = {"cli.py", "demo.py", "report/organism_table.py", "commands/organisms.py", "commands/bench.py"}  # nothing of a scan
+KNOWING = {
+    "cli.py",
+    "demo.py",
+    "report/organism_table.py",
+    "commands/organisms.py",
+    "commands/bench.py",
+}  # nothing of a scan
 KNOWING |= {path.relative_to(SCANNER).as_posix() for path in (SCANNER / "benchmark").glob("*.py")}
 SOURCES = sorted(
     path

