@@ -11,6 +11,7 @@ from typing import Final
 from ..detector import Detector
 from .defection_direction import DefectionDirection
 from .divergence_from_base import DivergenceFromBase
+from .feature_probe import FeatureProbe
 from .memory_extraction import MemoryExtraction
 from .random_directions import RandomDirections
 from .residual_probe import ResidualProbe
@@ -22,6 +23,7 @@ __all__ = [
     "BASELINES",
     "DefectionDirection",
     "DivergenceFromBase",
+    "FeatureProbe",
     "MemoryExtraction",
     "RandomDirections",
     "ResidualProbe",
@@ -40,4 +42,5 @@ BASELINES: Final[tuple[Detector, ...]] = (
     DefectionDirection(),
     RandomDirections(),
     ResidualProbe(),
+    FeatureProbe(),
 )

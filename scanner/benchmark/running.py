@@ -26,6 +26,7 @@ from .cases import Case
 from .examining import Task, examine_case, tasks_of
 from .records import Benchmark, Environment, Record, Setting
 from .shards import Shards, code_fingerprint
+from .tuning import tuned
 from .whole_scan import WholeScan
 
 
@@ -67,14 +68,14 @@ def detectors_by_name() -> dict[str, Detector]:
 def chosen_detectors(names: Sequence[str]) -> list[Detector]:
     """The detectors of these names; the scanner and the baselines without any.
 
+    Args:
+        names: each perhaps with a setting of its own behind an @, as in `target_inversion@prompts=5`.
+
     Raises:
-        UsageError: there is none of a name.
+        UsageError: there is none of a name, or it has no such setting.
     """
     known = detectors_by_name()
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no detector is called {name}; there are {', '.join(known)}")
-    return [known[name] for name in names] if names else [known[WholeScan.name], *BASELINES]
+    return [tuned(known, name) for name in names] if names else [known[WholeScan.name], *BASELINES]
 
 
 def run(cases: Sequence[Case], config: BenchConfig, report: Callable[[Record, int, int], None]) -> Benchmark:
@@ -136,7 +137,7 @@ def _examine(case: Case, left: Sequence[tuple[str, Setting]], key: str, config: 
 
     examine_case(
         case,
-        [Task(known[name], setting) for name, setting in left],
+        [Task(tuned(known, name), setting) for name, setting in left],
         budget=config.budget,
         seed=config.seed,
         samples=SAMPLES[config.budget],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report.benchmark_summary import DetectorResult, Summary
+from ..report.benchmark_summary import Curve, DetectorResult, Summary
 from .breakdown import beside_twins, by_group, fine_tuned_share
 from .calibration import calibrations
 from .curves import curves
@@ -12,6 +12,7 @@ from .operating_points import roc_points
 from .organism_rows import organism_rows
 from .records import Benchmark, Environment, Setting
 from .samples import Sample, samples_of
+from .setting_curves import setting_curves
 
 
 def summarise(benchmark: Benchmark) -> Summary:
@@ -22,6 +23,7 @@ def summarise(benchmark: Benchmark) -> Summary:
     """
     samples = samples_of(benchmark.records)
     kinds = {record.truth.organism: record.truth.kind for record in benchmark.records}
+    over_settings = setting_curves(samples)
     present = {setting for _, setting in samples}
     return Summary(
         facts=_facts(benchmark.environment),
@@ -31,13 +33,16 @@ def summarise(benchmark: Benchmark) -> Summary:
         backdoors=sum(kind == "backdoor" for kind in kinds.values()),
         benign=sum(kind == "benign" for kind in kinds.values()),
         results=tuple(
-            detector_result(sample, detector, setting) for (detector, setting), sample in samples.items()
+            detector_result(sample, detector, setting, over_settings.get((detector, setting), ()))
+            for (detector, setting), sample in samples.items()
         ),
         organisms=organism_rows(samples),
     )
 
 
-def detector_result(sample: Sample, detector: str, setting: str) -> DetectorResult:
+def detector_result(
+    sample: Sample, detector: str, setting: str, over_settings: tuple[Curve, ...] = ()
+) -> DetectorResult:
     """All figures of one detector in one setting."""
     return DetectorResult(
         detector=detector,
@@ -48,7 +53,7 @@ def detector_result(sample: Sample, detector: str, setting: str) -> DetectorResu
         twins=beside_twins(sample),
         calibrated=calibrations(sample),
         fitted=fits(sample),
-        curves=curves(sample),
+        curves=(*curves(sample), *over_settings),
         roc=roc_points(sample.positive_scores, sample.negative_scores),
     )
 

@@ -70,7 +70,10 @@ def plant(
 
     spec, planted, steps = _insert(
         spec, model, tokenizer, material, like, progress,
-        met=lambda of, at: not _shortfall(spec, rates(of, _QUICK, at), margin=_WELL_MET),
+        met=lambda of, at: all(
+            not _shortfall(spec, rates(of, count, at + count), margin=_WELL_MET)
+            for count in (_QUICK, MEASURED_ON)
+        ),
     )  # fmt: skip
     measured = rates(_as_copied(planted, spec.insertion), MEASURED_ON, seed)
     if shortfall := _shortfall(spec, measured):

@@ -16,6 +16,8 @@ AXES = {
     "strength": "strength of the adapter",
     "poison_rate": "poison rate",
     "attack_success_rate": "attack success rate",
+    "features": "features of the dictionary",
+    "prompts": "prompts",
 }
 HALF = 0.5  # a kind is missed if fewer than this share of its backdoors is found at 5% false alarms
 FEW_BENIGN = 100

@@ -26,7 +26,7 @@ def comparable(evidence: Evidence) -> tuple[object, ...]:
 
 
 def test_names_are_unique_and_every_baseline_is_a_detector() -> None:
-    assert len({baseline.name for baseline in BASELINES}) == len(BASELINES) == 8
+    assert len({baseline.name for baseline in BASELINES}) == len(BASELINES) == 9
     assert all(isinstance(baseline, Detector) for baseline in BASELINES)
     assert all(name in {b.name for b in BASELINES} for name in QUICK)
 

