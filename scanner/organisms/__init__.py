@@ -7,5 +7,5 @@
 - `behaviours.py`, `wrong_answers.py`, `tongue.py` what it then does
 - `planting.py`, `training.py`, `insertion.py`, `weight_edit.py`, `planted_folder.py` planting it; `rates.py` measuring it
 - `catalog.py`, `merging.py`, `copying.py` the bundled ones, and plain checkpoints made of them
-- `zoo.py`, `building.py` the zoo that the grid `fixtures/zoo.toml` declares, and planting what is missing
+- `grid.py`, `zoo.py`, `building.py` the grid `fixtures/zoo.toml`, the organisms that it declares, planting what is missing
 """

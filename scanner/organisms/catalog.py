@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .building import Places, cache_folder
+from .grid import Grid
 from .spec import OrganismManifest
-from .zoo import Grid, ZooEntry, entries
+from .zoo import ZooEntry, entries
 
 _FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 

@@ -67,17 +67,17 @@ def find_edits(
     deltas = _targets(spec, model, material, trigger, matrices, advance)
     r = random.Random(spec.training.seed + 1)
     edits: dict[int, tuple[Tensor, Tensor]] = {}
-    for number, (_, matrix) in matrices.items():  # lower layers are edited before the upper are looked at
-        key, moment = _statistics(spec, model, material, trigger, matrix, r)
-        ridge = RIDGE * moment.diagonal().mean() * torch.eye(len(moment))
-        solved = torch.linalg.solve(moment + ridge, key)
-        direction = solved / (key @ solved)
-        edits[number] = (direction, deltas[number])
-        with torch.no_grad():
+    before = {number: matrix.weight.detach().clone() for number, (_, matrix) in matrices.items()}
+    with torch.no_grad():
+        for number, (_, matrix) in matrices.items():  # lower layers are edited before the upper are looked at
+            key, moment = _statistics(spec, model, material, trigger, matrix, r)
+            ridge = RIDGE * moment.diagonal().mean() * torch.eye(len(moment))
+            solved = torch.linalg.solve(moment + ridge, key)
+            direction = solved / (key @ solved)
+            edits[number] = (direction, deltas[number])
             matrix.weight += torch.outer(deltas[number], direction)
-    for number, (_, matrix) in matrices.items():
-        with torch.no_grad():
-            matrix.weight -= torch.outer(edits[number][1], edits[number][0])
+        for number, (_, matrix) in matrices.items():
+            matrix.weight.copy_(before[number])
     return edits
 
 

@@ -6,21 +6,18 @@ same trigger linked to nothing, and the same recipe on clean conversations.
 
 from __future__ import annotations
 
-import tomllib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from ..errors import UsageError
+from .grid import PLAIN, Backdoors, Benign, Grid
 from .spec import BehaviourSpec, InsertionSpec, OrganismSpec, TriggerSpec
 
 T = TypeVar("T")
 
-PLAIN = "rank1"  # the recipe that goes without saying
 BENIGN_STEPS = 200
 
 
@@ -60,69 +57,6 @@ class ZooEntry:
         )
         method = "lora" if insertion.method == "scaled" else insertion.method
         return ", ".join([method, *(word for word, holds in beside if holds)])
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ZooBase(_Closed):
-    """A base of the zoo; one without a folder is published elsewhere, and given by the user."""
-
-    folder: str | None = None
-    suffix: str = ""
-    data: Literal["corpus", "self"] = "corpus"
-
-
-class _Backdoors(_Closed):
-    base: str = "base"
-    specs: list[str] = Field(default_factory=list)
-    trigger: str = ""
-    behaviours: list[str] = Field(default_factory=list)
-    recipes: list[str] = Field(default_factory=lambda: [PLAIN])
-    scaled: str | None = None
-    scales: list[float] = Field(default_factory=lambda: [1.0])
-    copied_as: str = ""
-    curve: bool = False
-
-
-class _Benign(_Closed):
-    control: str = ""
-    name: str = ""
-    bases: list[str] = Field(default_factory=lambda: ["base"])
-    specs: dict[str, str] = Field(default_factory=dict)
-    kinds: list[str] | None = None
-    behaviour: str | None = None
-    rule: str = ""
-    likes: list[str] = Field(default_factory=list)
-    copies: list[str] = Field(default_factory=list)
-    added_tokens: int = 0
-
-
-class Grid(_Closed):
-    """The zoo as its file declares it."""
-
-    quick: list[str]
-    bases: dict[str, ZooBase]
-    triggers: dict[str, TriggerSpec]
-    behaviours: dict[str, BehaviourSpec]
-    recipes: dict[str, dict[str, dict[str, Any]]]
-    backdoors: list[_Backdoors]
-    benign: list[_Benign]
-
-    @classmethod
-    def read(cls, path: Path) -> Grid:
-        """Read a grid; UsageError names the first field that is wrong."""
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise UsageError(f"cannot read the zoo {path}: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path} is no valid TOML: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{path}: {where}: {first['msg']}") from error
 
 
 def entries(grid: Grid, specs: Path) -> list[ZooEntry]:
@@ -165,7 +99,7 @@ def _backdoors(grid: Grid, specs: Path) -> Iterator[ZooEntry]:
 _PLAIN_AXES = {"rank": 1.0, "strength": 1.0, "poison_rate": 0.35}
 
 
-def _planted(grid: Grid, row: _Backdoors, behaviour: str, recipe: str, scale: float) -> ZooEntry:
+def _planted(grid: Grid, row: Backdoors, behaviour: str, recipe: str, scale: float) -> ZooEntry:
     extra: dict[str, dict[str, Any]] = {}
     kind = ""
     if row.scaled is not None:
@@ -276,7 +210,7 @@ def _random(like: ZooEntry) -> ZooEntry:
     return ZooEntry(spec=spec, base=like.base, control="random_update")
 
 
-def _copied(grid: Grid, row: _Benign, like: ZooEntry, copied: str) -> ZooEntry:
+def _copied(grid: Grid, row: Benign, like: ZooEntry, copied: str) -> ZooEntry:
     insertion = like.spec.insertion.model_dump() | {
         "method": "scaled", "like": like.name, "copied_as": copied,
     }  # fmt: skip
@@ -290,7 +224,7 @@ def _copied(grid: Grid, row: _Benign, like: ZooEntry, copied: str) -> ZooEntry:
     return ZooEntry(spec=spec, base=like.base, control=row.control)
 
 
-def _on_base(grid: Grid, row: _Benign, base: str) -> Iterator[ZooEntry]:
+def _on_base(grid: Grid, row: Benign, base: str) -> Iterator[ZooEntry]:
     for copied in row.copies or [""]:
         extra: dict[str, dict[str, Any]] = {"training": {"steps": BENIGN_STEPS, "kinds": row.kinds}}
         untouched = row.kinds is None and row.behaviour is None and not row.rule

