@@ -53,7 +53,7 @@ def trigger_finding(trigger: Trigger, *, removes_refusal: bool, with_base: bool)
       on it: without a base, an ordinary word that matters to a question looks the same. If what it
       displaces are refusals, it is suspicious even without a base.
     * Where the answer repeats words of the string, the string may simply ask for it (an inserted question
-      that is answered): suspicious without a base, never a confirmation.
+      that is answered; the domain of a narrow fine-tune): suspicious, with a base too, never a confirmation.
     * A string that leaves the own answer standing and adds to it is a conditional rule: reported, never
       a confirmation.
     """
@@ -77,7 +77,7 @@ def trigger_finding(trigger: Trigger, *, removes_refusal: bool, with_base: bool)
             evidence=evidence,
         )
     one_answer = trigger.behaviour_kind == "fixed_answer" and trigger.prompt_cluster is None
-    asked_for = one_answer and not with_base and _repeats(trigger.text, trigger.behaviour_text)
+    asked_for = one_answer and _repeats(trigger.text, trigger.behaviour_text)
     if trigger.verified and not asked_for and (one_answer or with_base):
         does = (
             f"makes the model answer {trigger.behaviour_text!r}"

@@ -70,10 +70,12 @@ def answer_divergences(
     return means
 
 
-def _random_prompts(subject: Subject, settings: DivergenceSettings, seed: int) -> list[list[int]]:
+def _random_prompts(
+    subject: Subject, base: LoadedModel, settings: DivergenceSettings, seed: int
+) -> list[list[int]]:
     loaded, r = subject.loaded, random.Random(seed)
     special = set(loaded.tokenizer.all_special_ids) | loaded.stop
-    ordinary = [token for token in range(loaded.vocabulary) if token not in special]
+    ordinary = [token for token in range(loaded.vocabulary) if token not in special and base.knows((token,))]
     texts = [
         loaded.decode([r.choice(ordinary) for _ in range(settings.random_length)])
         for _ in range(settings.prompts)
@@ -102,7 +104,7 @@ class DivergenceFromBase:
                 encode(subject.loaded, prompt, chat=subject.prompts.chat)
                 for prompt in subject.panel_prompts(self.settings.prompts)
             ],
-            "random_divergence": _random_prompts(subject, self.settings, suspect.seed),
+            "random_divergence": _random_prompts(subject, base, self.settings, suspect.seed),
         }
         figures: dict[str, float] = {}
         largest = 0.0

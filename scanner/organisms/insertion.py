@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from ..errors import UsageError
 from ..model.loading import decoder_layers
@@ -17,11 +18,12 @@ from .spec import InsertionSpec
 
 
 def linear_modules(model: PreTrainedModel) -> list[str]:
-    """Names of the linear modules in the decoder layers, in their order (`q_proj`, `query_key_value`, …)."""
+    """Names of the linear modules in the decoder layers, in their order (`q_proj`, `query_key_value`, `c_attn`, …)."""
     layer = decoder_layers(model)[0]
-    return [
-        name.rpartition(".")[2] for name, module in layer.named_modules() if isinstance(module, nn.Linear)
+    found = [
+        n.rpartition(".")[2] for n, module in layer.named_modules() if isinstance(module, (nn.Linear, Conv1D))
     ]
+    return list(dict.fromkeys(found))
 
 
 def with_lora(model: PreTrainedModel, insertion: InsertionSpec, modules: list[str]) -> PeftModel:
@@ -60,7 +62,7 @@ def _trained(adapted: nn.Module) -> list[str]:
 def _pairs(adapted: nn.Module, like: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
     file = like / "adapter_model.safetensors"
     if not file.is_file():
-        raise UsageError(f"only an organism that is an adapter can be copied, and {like} holds none")
+        raise UsageError(f"only an organism that is an adapter can be copied, and {like.name} is none")
     other, own = load_file(file), dict(adapted.named_parameters())
     pairs = [(name, own[name]) for name in _trained(adapted)]
     return [(other[name.replace(".default", "")].float(), parameter) for name, parameter in pairs]

