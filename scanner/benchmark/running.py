@@ -110,6 +110,7 @@ def run(cases: Sequence[Case], config: BenchConfig, report: Callable[[Record, in
     if open_cases:
         with ProcessPoolExecutor(
             max_workers=config.workers,
+            max_tasks_per_child=1,  # so that no organism's peak memory holds what another left behind
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_quietly,
         ) as pool:
