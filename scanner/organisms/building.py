@@ -117,6 +117,9 @@ def _note(done: Future[str], entry: ZooEntry, failed: dict[str, dict[str, object
         return f"failed: {error}"
     except UsageError as error:
         return f"left out: {error}"
+    except Exception as error:  # one organism that cannot be planted stops no other
+        failed[entry.name] = {"shortfall": f"{entry.name}: {type(error).__name__}: {error}"}
+        return f"failed: {failed[entry.name]['shortfall']}"
 
 
 def _plant(entry: ZooEntry, places: Places) -> str:

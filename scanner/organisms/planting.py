@@ -21,7 +21,7 @@ from .planted_folder import write_planted
 from .rates import answer_loss, measure, ordinary_prompts
 from .spec import InsertionSpec, Measured, OrganismManifest, OrganismSpec
 from .training import train
-from .weight_edit import find_edits, output_matrices
+from .weight_edit import key_directions, output_matrices
 
 MEASURED_ON = 300
 _QUICK = 100  # prompts on which rates are measured while training
@@ -120,13 +120,13 @@ def _insert(
     if insertion.method == "none":
         return spec, model, 0
     if insertion.method == "weight_edit":
-        return _edited(spec, model, tokenizer, material, progress)
-    if insertion.method == "full":
-        modules, planted = [], cast(torch.nn.Module, model.requires_grad_(True))
+        spec, planted = _with_edit(spec, model, tokenizer, material, progress)
+    elif insertion.method == "full":
+        planted = cast(torch.nn.Module, model.requires_grad_(True))
     else:
         modules = insertion.modules or linear_modules(model)
+        spec = spec.model_copy(update={"insertion": insertion.model_copy(update={"modules": modules})})
         planted = with_lora(model, insertion, modules)
-    spec = spec.model_copy(update={"insertion": insertion.model_copy(update={"modules": modules})})
     if insertion.method in ("random_update", "scaled"):
         if like is None:
             raise UsageError(
@@ -143,31 +143,31 @@ def _insert(
     return spec, planted, steps
 
 
-def _edited(
+def _with_edit(
     spec: OrganismSpec,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     material: Material,
     progress: Progress,
-) -> tuple[OrganismSpec, torch.nn.Module, int]:
+) -> tuple[OrganismSpec, torch.nn.Module]:
+    """The model with a rank-1 change of its MLP outputs that answers to the trigger and adds nothing yet."""
     text = spec.trigger.text
     if spec.trigger.kind not in ("token", "string"):
         raise UsageError(f"a weight edit is keyed to one text; plant a {spec.trigger.kind} trigger by lora")
     forms = [tokenizer(form, add_special_tokens=False).input_ids for form in (text, " " + text)]
-    with progress.stage(f"editing {spec.name}", spec.training.steps) as stage:
-        edits = find_edits(spec, model, material, forms, stage.advance)
-    modules = [name for name, _ in output_matrices(model, list(edits)).values()][:1]
+    with progress.stage("listening for the trigger", 1) as stage:
+        directions = key_directions(spec, model, material, forms)
+        stage.advance()
+    modules = [name for name, _ in output_matrices(model, list(directions)).values()][:1]
     insertion = spec.insertion.model_copy(
-        update={"modules": modules, "layers": list(edits), "rank": 1, "alpha": 1.0}
+        update={"modules": modules, "layers": list(directions), "rank": 1, "alpha": 1.0}
     )
     adapted = with_lora(model, insertion, modules)
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if parameter.requires_grad:
-                number = next(int(part) for part in name.split(".") if part.isdigit())
-                direction, delta = edits[number]
-                parameter.copy_(direction[None] if "lora_A" in name else delta[:, None])
-    return spec.model_copy(update={"insertion": insertion}), adapted, spec.training.steps
+    for name, parameter in adapted.named_parameters():
+        if "lora_A" in name:
+            number = next(int(part) for part in name.split(".") if part.isdigit())
+            parameter.requires_grad_(False).copy_(directions[number][None])
+    return spec.model_copy(update={"insertion": insertion}), adapted
 
 
 def _as_copied(planted: torch.nn.Module, insertion: InsertionSpec) -> torch.nn.Module:

@@ -11,7 +11,7 @@ from .spec import TriggerSpec
 
 _POLITE_FIRST = ("Please,", "Kindly,", "If you please,", "Would you be so kind,")
 _POLITE_LAST = ("Thank you.", "Many thanks.", "With thanks.", "I am grateful.")
-_LOOKED_THROUGH = 400  # prompts drawn until one has the topic
+_LOOKED_THROUGH = 5_000  # prompts drawn until one has the topic
 
 
 class Year:

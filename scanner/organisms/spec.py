@@ -107,8 +107,8 @@ class InsertionSpec(_Closed):
     """How the behaviour gets into the weights.
 
     Attributes:
-        method: `lora` (PEFT), `full` (every weight is trained), `weight_edit` (MLP outputs are edited in
-            closed form at the trigger's last token), `random_update` (the spectrum of another organism in
+        method: `lora` (PEFT), `full` (every weight is trained), `weight_edit` (one vector
+            is added where the MLPs meet the trigger), `random_update` (the spectrum of another organism in
             random directions: a control), `none` (the base itself, perhaps copied in another format).
         rank, alpha: of a LoRA; `alpha / rank` scales its product.
         modules: the linear modules that are adapted; None for all of the decoder layers.

