@@ -108,7 +108,7 @@ class _Moments:
             raise UsageError("no conversation held the trigger's tokens; raise training.poison_rate")
         moment = self._at / self._counts[0] + self._elsewhere / self._counts[1]
         ridge = RIDGE * moment.diagonal().mean() * torch.eye(len(moment))
-        return torch.linalg.solve(moment + ridge, self._sum / self._counts[0])
+        return cast(Tensor, torch.linalg.solve(moment + ridge, self._sum / self._counts[0]))
 
 
 def last_token(row: Sequence[int], trigger: Sequence[Sequence[int]]) -> int | None:
