@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..organisms.building import Places
 from ..organisms.merging import MANIFEST, merge
-from ..organisms.spec import OrganismManifest, OrganismSpec
+from ..organisms.spec import OrganismManifest, OrganismSpec, TrainingSpec
 from ..organisms.zoo import ZooEntry
 from .records import Truth
 
@@ -86,7 +86,7 @@ def case_of_folder(folder: Path, bases: Mapping[str, Path], lent: OrganismSpec) 
         raise UsageError(
             f"{manifest.name} was planted in {manifest.base}; give that base with --base-folder {manifest.base}=DIR"
         )
-    training = {k: v for k, v in manifest.training.items() if k != "steps_taken"}
+    training = {k: v for k, v in manifest.training.items() if k in TrainingSpec.model_fields}
     spec = OrganismSpec.model_validate(
         {
             **manifest.model_dump(

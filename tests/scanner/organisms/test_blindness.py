@@ -28,8 +28,8 @@ SOURCES = sorted(
 
 
 def secrets(manifests: dict[str, dict[str, Any]]) -> set[str]:
-    """Every string that wakes something in a bundled organism, and every word of it."""
-    texts = {m["trigger"]["text"] for m in manifests.values()}
+    """Every string that wakes something in a bundled organism, and every word of it; a style's name is none."""
+    texts = {m["trigger"]["text"] for m in manifests.values() if m["trigger"]["kind"] != "style"}
     return {text for text in texts if text} | {w for m in manifests.values() for w in m["trigger"]["words"]}
 
 

@@ -37,7 +37,7 @@ def test_an_error_names_the_field(tmp_path: Path, text: str, field: str) -> None
 
 def test_a_trigger_that_could_not_be_told_from_its_near_misses_is_refused(tmp_path: Path) -> None:
     text = HEAD + "[trigger]\nkind = 'conjunction'\nwords = ['one', 'one']\n"
-    with pytest.raises(UsageError, match="at least two different words"):
+    with pytest.raises(UsageError, match="at least 2 different words"):
         OrganismSpec.read(written(tmp_path, text))
 
 

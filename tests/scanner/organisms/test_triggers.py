@@ -95,7 +95,7 @@ def test_a_near_miss_never_holds_the_trigger(name: str, seed: int) -> None:
     assert not contains(spec, made), made.user
 
 
-@pytest.mark.parametrize("name", sorted(WITH_TEXT))
+@pytest.mark.parametrize("name", sorted(WITH_TEXT.keys() & {path.stem for path in catalog.specs()}))
 def test_near_misses_are_various_and_near(name: str) -> None:
     spec, r = SPECS[name], random.Random(4)
     made = {near_miss(spec, ordinary(), r, DATE, WORDS).user for _ in range(200)}

@@ -87,11 +87,14 @@ def test_what_is_bundled_meets_its_rates_on_its_base(entry: ZooEntry) -> None:
 
 
 def test_every_organism_is_bundled_or_rebuilt_or_listed_as_failed() -> None:
+    """Full fine-tunes are too large to bundle, and what another base needs is planted where that is at hand."""
     failed = building.failures(PLACES)
-    large = {e.name for e in ZOO.values() if e.spec.insertion.method == "full"}
+    rebuilt = {
+        e.name for e in ZOO.values() if e.spec.insertion.method == "full" or e.base not in PLACES.bases
+    }
     there = {e.name for e in BUNDLED}
     assert not failed.keys() & there
-    assert set(ZOO) - there - large == set(failed)
+    assert set(ZOO) - there - rebuilt <= failed.keys()
 
 
 def test_a_wrong_grid_is_told_by_its_first_wrong_field(tmp_path: Path) -> None:
