@@ -119,6 +119,9 @@ def _insert(
     insertion = spec.insertion
     if insertion.method == "none":
         return spec, model, 0
+    if insertion.method in ("random_update", "scaled") and like is not None:
+        its = OrganismManifest.read(like).insertion  # what is copied says which modules it touches
+        insertion = insertion.model_copy(update={k: its[k] for k in ("modules", "layers", "rank", "alpha")})
     if insertion.method == "weight_edit":
         spec, planted = _with_edit(spec, model, tokenizer, material, progress)
     elif insertion.method == "full":
