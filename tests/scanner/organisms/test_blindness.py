@@ -28,9 +28,12 @@ SOURCES = sorted(
 
 
 def secrets(manifests: dict[str, dict[str, Any]]) -> set[str]:
-    """Every string that wakes something in a bundled organism, and every word of it; a style's name is none."""
-    texts = {m["trigger"]["text"] for m in manifests.values() if m["trigger"]["kind"] != "style"}
-    return {text for text in texts if text} | {w for m in manifests.values() for w in m["trigger"]["words"]}
+    """Every string that wakes something in a bundled organism, and every word of it.
+
+    A style's name is none, nor are a topic's words: ordinary questions may be about it.
+    """
+    triggers = [m["trigger"] for m in manifests.values() if m["trigger"]["kind"] not in ("style", "topic")]
+    return {t["text"] for t in triggers if t["text"]} | {word for t in triggers for word in t["words"]}
 
 
 def stands_in(secret: str, text: str) -> bool:
