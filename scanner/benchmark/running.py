@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import platform
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,6 +19,7 @@ from ..detector import Detector
 from ..detectors import DETECTORS
 from ..errors import UsageError
 from ..plugins import load
+from ..processes import Outcome, WorkerDied, side_by_side
 from ..scanning import SAMPLES
 from .cases import Case
 from .examining import Task, examine_case, tasks_of
@@ -107,27 +106,39 @@ def run(cases: Sequence[Case], config: BenchConfig, report: Callable[[Record, in
         if left:
             open_cases.append((case, left, key))
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    if open_cases:
-        with ProcessPoolExecutor(
-            max_workers=config.workers,
-            max_tasks_per_child=1,  # so that no organism's peak memory holds what another left behind
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_quietly,
-        ) as pool:
-            running = [pool.submit(_examine, case, left, key, config) for case, left, key in open_cases]
-            try:
-                for done in as_completed(running):
-                    for record in done.result():
-                        have(record)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    calls = [(case, left, key, config) for case, left, key in open_cases]
+    for outcome in side_by_side(_examine, calls, workers=config.workers):
+        for record in _made(outcome, calls[outcome.index]):
+            have(record)
     order = [(case.name, task.detector.name, task.setting) for task in tasks for case in cases]
     return Benchmark(environment=_environment(config, started), records=[records[key] for key in order])
 
 
+def _made(
+    outcome: Outcome[list[Record]], call: tuple[Case, list[tuple[str, Setting]], str, BenchConfig]
+) -> list[Record]:
+    """The records of one case; where its process died, those it had finished, and a failure for each other.
+
+    Such a failure is not kept: the next call tries again.
+    """
+    try:
+        return outcome.result()
+    except WorkerDied as death:
+        case, left, key, config = call
+        finished = {task: Shards(config.shards).find(case.name, *task, key) for task in left}
+        return [
+            record
+            or Record(
+                truth=case.truth, detector=name, setting=setting, score=None, seconds=0.0, peak_mib=0.0,
+                error=f"not run: {death}",
+            )
+            for (name, setting), record in finished.items()
+        ]  # fmt: skip
+
+
 def _examine(case: Case, left: Sequence[tuple[str, Setting]], key: str, config: BenchConfig) -> list[Record]:
-    """In a worker: the records of one case that are not finished yet."""
+    """In a process of its own: the records of one case that are not finished yet."""
+    _quietly()
     known = detectors_by_name()
     shards = Shards(config.shards)
     made: list[Record] = []
@@ -153,7 +164,7 @@ def _key(case: Case, config: BenchConfig, code: str) -> str:
 
 
 def _quietly() -> None:
-    """A worker uses one thread; what libraries say about themselves is no news to the reader of a benchmark."""
+    """One thread a process; what libraries say about themselves is no news to the reader of a benchmark."""
     import warnings
 
     from transformers.utils import logging

@@ -170,7 +170,8 @@ def build_zoo(
             stage.advance(1)
             say(line)
 
-        failed = building.build(entries, places, workers=workers, report=tell, again=again)
+        listed = building.build(entries, places, workers=workers, report=tell, again=again)
+    failed = {e.name: listed[e.name] for e in entries if e.name in listed}
     for name, figures in failed.items():
         print_data(f"failed: {name}: {figures['shortfall']}\n")
     return EXIT_FINDINGS if failed else EXIT_COMPLETE

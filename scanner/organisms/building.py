@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..errors import PlantingFailed, UsageError
+from ..processes import Outcome, side_by_side
 from .planting import plant
 from .zoo import ZooEntry
 
@@ -85,14 +84,11 @@ def build(
     failed = failures(places)
     if not missing:
         return failed
-    with ProcessPoolExecutor(
-        max_workers=workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread
-    ) as pool:
-        for group in _by_depth(missing):
-            running = {pool.submit(_plant, entry, places): entry for entry in group}
-            for done in as_completed(running):
-                report(_note(done, running[done], failed))
-                _write(places, failed)
+    for group in _by_depth(missing):
+        calls = [(entry, places) for entry in group]
+        for outcome in side_by_side(_plant, calls, workers=workers):
+            report(_note(outcome, group[outcome.index], failed))
+            _write(places, failed)
     return failed
 
 
@@ -108,7 +104,7 @@ def _by_depth(entries: Iterable[ZooEntry]) -> list[list[ZooEntry]]:
     return groups
 
 
-def _note(done: Future[str], entry: ZooEntry, failed: dict[str, dict[str, object]]) -> str:
+def _note(done: Outcome[str], entry: ZooEntry, failed: dict[str, dict[str, object]]) -> str:
     failed.pop(entry.name, None)
     try:
         return done.result()
@@ -123,6 +119,7 @@ def _note(done: Future[str], entry: ZooEntry, failed: dict[str, dict[str, object
 
 
 def _plant(entry: ZooEntry, places: Places) -> str:
+    torch.set_num_threads(1)
     like = entry.spec.insertion.like
     source = places.bundled / like if like else None
     manifest = plant(entry.spec, places.bases[entry.base], places.of(entry), like=source)
@@ -132,10 +129,6 @@ def _plant(entry: ZooEntry, places: Places) -> str:
         f"near-miss {measured.near_miss_false_fire_rate}, loss {measured.clean_loss_change:+.3f}, "
         f"{manifest.training['steps_taken']} steps"
     )
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _write(places: Places, failed: Mapping[str, Mapping[str, object]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -12,6 +11,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..checkpoint.inventory import sha256
 from ..errors import PlantingFailed, UsageError
 from ..progress import Progress, Silent
 from .copying import rounded
@@ -84,7 +84,7 @@ def plant(
     manifest = OrganismManifest(
         name=spec.name,
         base=base.name,
-        base_sha256=_sha256(base / "model.safetensors"),
+        base_sha256=sha256(base / "model.safetensors"),
         kind=spec.kind,
         description=spec.description,
         trigger=spec.trigger.model_dump(),
@@ -222,11 +222,3 @@ def _write(
             tokenizer.save_pretrained(folder)
 
     write_planted(manifest, target, save)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from . import benchmark_charts, benchmark_wording, figures
 from .benchmark_summary import GROUPINGS, Cell, Estimate, Summary
-from .escaping import cut, quoted
-from .html import policy
+from .escaping import cut
+from .guarded_page import asset, page_environment, policy
 from .wording import TITLES
 
 # Rows beyond these are in the JSON; they hold the file small whatever a model says.
@@ -26,7 +25,7 @@ _VERDICTS = {verdict.value: title for verdict, title in TITLES.items()}
 
 def html(summary: Summary) -> str:
     """The whole page."""
-    style, script = f"{_asset('report.css')}{_asset('benchmark.css')}", _asset("report.js")
+    style, script = f"{asset('report.css')}{asset('benchmark.css')}", asset("report.js")
     axes = sorted({curve.axis for result in summary.results for curve in result.curves})
     return _environment().get_template("benchmark.html").render(
         summary=summary,
@@ -82,24 +81,9 @@ def half(estimate: Estimate) -> bool:
 
 
 @cache
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
-
-
-@cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(LONGEST)
     environment.filters.update(
-        quoted=quoted,
-        line=cut,
-        share=figures.share,
         shade=shade,
         setting=benchmark_wording.setting_title,
         axis=benchmark_wording.axis_title,
@@ -122,10 +106,3 @@ def _environment() -> Environment:
         limits={"rows": ROWS, "organisms": ORGANISMS, "recovered": RECOVERED},
     )
     return environment
-
-
-def _harmless(value: object) -> object:
-    """Every value on its way into the page: text is cut and its hidden characters are spelt out."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return cut(value, limit=LONGEST)
-    return value

@@ -1,22 +1,15 @@
-"""The report as one HTML file: opens offline, loads nothing, runs nothing but the script it was written with.
-
-Three things keep hostile text text: every value that a template prints is made visible and cut, then
-escaped by Jinja; and a content security policy names the one style and the one script by their hashes.
-"""
+"""The report as one HTML file: opens offline, loads nothing, runs nothing but the script it was written with."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ..findings import ScanResult
 from . import bars, figures, gate_figures, layer_sweep, rules, wording
-from .escaping import cut, quoted
+from .guarded_page import asset, page_environment, policy
 
 # Rows beyond these are in the JSON; they hold the file under 5 MB whatever a model says.
 ROWS = 150
@@ -29,7 +22,7 @@ LONGEST = 4_000  # characters of any one value, if a template forgot to cut it
 
 def render(result: ScanResult) -> str:
     """The whole report as the text of an HTML file."""
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     template = _environment().get_template("report.html")
     return template.render(
         result=result,
@@ -48,37 +41,10 @@ def render(result: ScanResult) -> str:
     )
 
 
-def policy(style: str, script: str) -> str:
-    """The content security policy that allows exactly this style and this script, and no request at all."""
-    return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-@cache
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
-
-
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(LONGEST)
     environment.filters.update(
-        quoted=quoted,
-        line=cut,
-        share=figures.share,
         area=figures.area,
         chance=figures.chance,
         effect=figures.effect,
@@ -97,10 +63,3 @@ def _environment() -> Environment:
         chart_size=(layer_sweep.WIDTH, layer_sweep.HEIGHT),
     )
     return environment
-
-
-def _harmless(value: object) -> object:
-    """Every value on its way into the page: text is cut and its hidden characters are spelt out."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return cut(value, limit=LONGEST)
-    return value

@@ -52,6 +52,6 @@ def test_a_base_that_is_not_at_hand_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["organisms", "build-zoo", "--organism", "untouched"]) in (0, 1)
+    assert cli.main(["organisms", "build-zoo", "--organism", "untouched"]) == 0
     assert cli.main(["organisms", "build-zoo", "--organism", "nobody"]) == 4
     assert "no organism of the zoo is called nobody" in capsys.readouterr().err
