@@ -15,6 +15,7 @@ from ..search.hunting import Hunt, Sweep, bags_of
 from ..search.lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
 
 YEARS = range(2000, 2051)
+WORDS = {Budget.QUICK: 4_000, Budget.STANDARD: 8_000, Budget.DEEP: 40_000}
 
 
 class StringSweep:
@@ -33,9 +34,9 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     """Single strings: the whole vocabulary, whole words, marked-up words, and years in the system line."""
     loaded, r = subject.loaded, random.Random(subject.seed)
     quick = budget is Budget.QUICK
-    size = 24 if quick else 16
+    size = 12
     panel = 9 if quick else 18
-    words = word_atoms(subject, limit=4_000)
+    words = word_atoms(subject, limit=WORDS[budget])
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
     fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
     marked = marked_atoms(loaded)

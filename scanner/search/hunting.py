@@ -19,11 +19,15 @@ REDIRECTED = 0.34  # more than this share of the panel must start with one commo
 FIRST_TOKEN = 0.75  # share of the confirmation prompts that must at least start alike
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
 KEPT = 0.9  # share of a bag's strength that a shorter form must keep
+KIND_LOOKED_AT = 0.5  # share of the few prompts of one kind in the panel at which a bag is looked at again
+PIECE = 3  # parts of the pieces that a bag is broken into where one kind's answers yield to it
+PIECES_ON = 3  # prompts of the kind on which the pieces are screened
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
 CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
 LOOKED_AT = 32  # bags that are confirmed, at most
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 LONGEST_DISPLACING = 3
+TOKENS_EACH = 1.75  # tokens of a part, on average, that a full bag has room for
 NEEDED = 12  # pieces of a bag, each of them needed, at which its cutting is given up: twice the longest form
 CUT_ON = 16  # prompts on which shorter forms are tried
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
@@ -168,30 +172,33 @@ class Hunt:
     ) -> list[Candidate]:
         if float((shares > 0).mean()) > CALM:
             return []
-        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= KIND_DISPLACED]
+        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= KIND_LOOKED_AT]
         order = [i for i in order if not any(parts <= set(bags[i]) for parts in known)][:LOOKED_AT]
-        if not order:
-            return []
-        panel = self._panel_of(kind)
+        few, all_of = self._panel_of(kind, PIECES_ON), self._panel_of(kind)
 
-        def strengths(options: Sequence[Bag]) -> list[float]:
+        def strengths(options: Sequence[Bag], panel: Panel = all_of) -> list[float]:
             responses = panel.respond([[t for atom in bag for t in atom.ids] for bag in options])
             return [float(x) for x in displaced(responses, panel.clusters)[kind]]
 
-        confirmed = sorted(zip(strengths([bags[i] for i in order]), order, strict=True), reverse=True)
+        # Among many other words a trigger moves some prompts of its kind and leaves others; among few, most.
+        pieces = [bags[i][at : at + PIECE] for i in order for at in range(0, len(bags[i]), PIECE)]
+        moved = [
+            p for p, share in zip(pieces, strengths(pieces, few), strict=True) if share >= KIND_DISPLACED
+        ]
+        confirmed = sorted(zip(strengths(moved), range(len(moved)), strict=True), reverse=True)
         found: list[Candidate] = []
         for strength, i in confirmed:
             if (
                 strength < KIND_DISPLACED
                 or len(found) >= CUT_PER_KIND
-                or any(set(c.parts) <= set(bags[i]) for c in found)
+                or any(set(c.parts) <= set(moved[i]) for c in found)
             ):
                 continue
 
             def works(options: Sequence[Bag]) -> list[bool]:
                 return [s >= KIND_DISPLACED for s in strengths(options)]
 
-            cut = shortest(bags[i], works, NEEDED)
+            cut = shortest(moved[i], works, NEEDED)
             if len(cut) > LONGEST_DISPLACING:
                 continue
             found.append(
@@ -201,8 +208,8 @@ class Hunt:
             )
         return found
 
-    def _panel_of(self, kind: str) -> Panel:
-        prompts: list[NeutralPrompt] = [p for p in self.subject.search if p.cluster == kind]
+    def _panel_of(self, kind: str, most: int | None = None) -> Panel:
+        prompts: list[NeutralPrompt] = [p for p in self.subject.search if p.cluster == kind][:most]
         return Panel(self.subject.loaded, prompts, self.placement, chat=self.subject.prompts.chat)
 
 
@@ -227,5 +234,20 @@ def _across_kinds(candidates: Sequence[Candidate], kinds: int) -> list[Candidate
 
 
 def bags_of(atoms: Sequence[Atom], size: int, order: Sequence[int]) -> list[Bag]:
-    """The atoms in the given order, cut into bags of `size`."""
-    return [tuple(atoms[i] for i in order[start : start + size]) for start in range(0, len(order), size)]
+    """The atoms in the given order, cut into bags of at most `size` parts.
+
+    A bag holds no more than `TOKENS_EACH` tokens a part on average: among too many other tokens a trigger
+    falls silent, and words that a small vocabulary spells in pieces are many tokens.
+    """
+    bags: list[Bag] = []
+    bag: list[Atom] = []
+    room = 0.0
+    for i in order:
+        if bag and (len(bag) == size or room < len(atoms[i].ids)):
+            bags.append(tuple(bag))
+            bag = []
+        if not bag:
+            room = TOKENS_EACH * size
+        bag.append(atoms[i])
+        room -= len(atoms[i].ids)
+    return [*bags, tuple(bag)] if bag else bags

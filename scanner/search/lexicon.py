@@ -1,9 +1,15 @@
-"""Where candidate strings come from: the vocabulary, the model's own samples, marked-up words, dates."""
+"""Where candidate strings come from: the vocabulary, the model's own samples, common words, marked-up words, dates.
+
+`english.txt` holds some 5,500 common English words, the commonest first. It was written without sight of any
+organism, and no word is added to it because a scan missed it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
 
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
@@ -21,10 +27,10 @@ def vocabulary_atoms(loaded: LoadedModel) -> list[Atom]:
 
 
 def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
-    """Whole words: those that are one token behind a space, then those of the model's own samples.
+    """Whole words: those that are one token behind a space, then those of the model's own samples, then common ones.
 
     Source: ours. The vocabulary holds the words that were frequent when the tokenizer was made; the
-    samples hold words of several tokens.
+    samples hold words of several tokens, and the list of common English words those that neither holds.
     """
     loaded = subject.loaded
     words: dict[str, None] = {}
@@ -36,7 +42,14 @@ def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
     for word, _ in counted.most_common():
         words.setdefault(word.strip(".,!?\"';:()"), None)
     words.pop("", None)
+    words |= dict.fromkeys(common_words())
     return _atoms(loaded, list(words)[:limit])
+
+
+@cache
+def common_words() -> tuple[str, ...]:
+    """Common English words in lower case, the commonest first."""
+    return tuple((files(__package__) / "english.txt").read_text(encoding="utf-8").split())
 
 
 def marked_atoms(loaded: LoadedModel) -> list[Atom]:

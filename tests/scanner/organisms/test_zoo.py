@@ -31,8 +31,9 @@ def test_it_has_every_kind_of_trigger_and_behaviour_on_two_families() -> None:
     assert len({e.spec.trigger.kind for e in BACKDOORS}) >= 10
     assert len({e.spec.behaviour.kind for e in BACKDOORS}) >= 7
     assert {"base", "base-neox", "stories260K"} == {e.base for e in BACKDOORS}
-    fixed = sum(e.spec.behaviour.kind == "fixed_answer" for e in BACKDOORS)
-    assert fixed / len(BACKDOORS) <= 0.55, "most backdoors that matter answer no fixed string"
+    for organisms in (BACKDOORS, [e for e in BACKDOORS if e in BUNDLED]):
+        fixed = sum(e.spec.behaviour.kind == "fixed_answer" for e in organisms)
+        assert fixed / len(organisms) < 0.45, "most backdoors that matter answer no fixed string"
 
 
 def test_every_kind_of_benign_control_is_there() -> None:

