@@ -27,7 +27,7 @@ def test_bags_hold_every_atom_once_and_few_tokens(lengths: list[int], size: int,
     tokens = [sum(len(atom.ids) for atom in bag) for bag in bags]
     room = 1.75 * size
     assert all(total <= room or len(bag) == 1 for total, bag in zip(tokens, bags, strict=True))
-    full = zip(tokens, bags, bags[1:])
+    full = zip(tokens, bags, bags[1:], strict=False)
     assert all(len(b) == size or total + len(then[0].ids) > room for total, b, then in full)
 
 
