@@ -1,8 +1,9 @@
 """Whether what a trigger leaves in the residual stream is needed for the behaviour that it wakes.
 
 Two directions a layer are taken out, and beside them as many random ones. In a small or brittle model
-the random ones may already break the behaviour; then the narrowest cut that still stops it is chosen, on
-the search's prompts, and both arms are measured again with that.
+the random ones may already break the behaviour, or so wide a cut breaks the model's own answers as well;
+then the narrowest cut that still stops it is chosen, on the search's prompts, and both arms are measured
+again with that.
 
 Source: ours; difference of means and mean ablation as in Arditi et al. 2024.
 """
@@ -28,6 +29,8 @@ BROKEN = (
     0.5  # random directions that leave less than this share of the success break the model, not the trigger
 )
 STOPPED = 0.2  # a cut that leaves at most this share of the success stops the behaviour
+LEADING = 4  # directions that hold most of what a candidate changes, taken out together
+CUT_LAYERS = 8  # layers at which cuts are tried, at most
 CHOSEN_ON = 24  # search prompts on which the narrowest cut is chosen
 
 
@@ -59,10 +62,11 @@ def ablation_arms(
         held_out: prompts that the success is counted on; `answers` are those to them.
     """
     loaded, chat = subject.loaded, subject.prompts.chat
-    directions, centres = trigger_directions(subject, search, candidate)
+    before = answer(loaded, search, candidate.placement, candidate.ids, chat=chat)
+    traces = trigger_directions(subject, search, candidate, _shared(before))
 
     def left(taken: dict[int, Tensor], prompts: Sequence[NeutralPrompt], plain: list[list[int]]) -> int:
-        with ablated(loaded, taken, centres):
+        with ablated(loaded, taken, traces.centres):
             written = answer(loaded, prompts, candidate.placement, candidate.ids, chat=chat)
         return success_count(behaviour, Answers(plain=plain, inserted=written.inserted))
 
@@ -74,13 +78,13 @@ def ablation_arms(
         )
 
     hits = success_count(behaviour, answers)
-    full = arms(directions)
-    if full.random_hits >= BROKEN * hits or hits == 0:
+    full = arms(traces.of_late_layers())
+    if hits == 0 or (full.random_hits >= BROKEN * hits and full.ablated_hits <= STOPPED * hits):
         return full
     chosen_on = search[:CHOSEN_ON]
-    before = answer(loaded, chosen_on, candidate.placement, candidate.ids, chat=chat)
+    before = Answers(plain=before.plain[:CHOSEN_ON], inserted=before.inserted[:CHOSEN_ON])
     best: tuple[int, dict[int, Tensor]] | None = None
-    for cut in _narrow_cuts(directions):
+    for cut in _cuts(traces):
         rest = left(cut, chosen_on, before.plain)
         if best is None or rest < best[0]:
             best = rest, cut
@@ -89,36 +93,74 @@ def ablation_arms(
     return arms(best[1])
 
 
-def _narrow_cuts(directions: dict[int, Tensor]) -> Iterator[dict[int, Tensor]]:
-    """One direction at one layer, the narrowest cuts there are."""
-    for layer, both in directions.items():
-        for i in range(len(both)):
-            yield {layer: both[i : i + 1]}
-
-
 class Traces(NamedTuple):
-    """Per layer the directions [2, d] that a candidate leaves, and where the stream is without it [d]."""
+    """What a candidate leaves in the residual stream, per layer but the last.
+
+    Attributes:
+        directions: [2, d], the differences of means.
+        leading: [n, d], orthonormal, the directions that hold most of the change from prompt to prompt, the
+            strongest first.
+        centres: [d], where the stream is without the candidate.
+    """
 
     directions: dict[int, Tensor]
+    leading: dict[int, Tensor]
     centres: dict[int, Tensor]
 
+    def of_late_layers(self) -> dict[int, Tensor]:
+        """The differences of means of the middle and late layers."""
+        first = (max(self.directions) + 1) // 3
+        return {layer: both for layer, both in self.directions.items() if layer >= first}
 
-def trigger_directions(subject: Subject, prompts: Sequence[NeutralPrompt], candidate: Candidate) -> Traces:
-    """What the candidate leaves in the residual stream, as two directions a layer.
 
-    The difference of means at the last prompt token, with minus without the candidate; and at the
-    candidate's own last token, minus random strings of the same length there, since a late layer can
-    read a trigger where it stands. The middle and late layers are taken, the last left out: there the
-    direction is the answer itself.
+def _cuts(traces: Traces) -> Iterator[dict[int, Tensor]]:
+    """One direction at one layer, the narrowest cuts there are; then a few at one layer."""
+    every = max(1, -(-len(traces.directions) // CUT_LAYERS))
+    layers = list(traces.directions)[::every]
+    for layer in layers:
+        for i in range(len(traces.directions[layer])):
+            yield {layer: traces.directions[layer][i : i + 1]}
+    for layer in layers:
+        yield {layer: traces.leading[layer]}
+
+
+def _shared(answers: Answers) -> list[list[int]]:
+    """What each answer begins with, candidate or not: the two part behind it."""
+    shared = []
+    for plain, inserted in zip(answers.plain, answers.inserted, strict=True):
+        same = [a == b for a, b in zip(plain, inserted, strict=False)]
+        width = same.index(False) if False in same else 0
+        shared.append(list(plain[:width]))
+    return shared
+
+
+def trigger_directions(
+    subject: Subject,
+    prompts: Sequence[NeutralPrompt],
+    candidate: Candidate,
+    begun: Sequence[Sequence[int]] | None = None,
+) -> Traces:
+    """What the candidate leaves in the residual stream.
+
+    The difference of means where the answer parts from the model's own, with minus without the candidate;
+    and at the candidate's own last token, minus random strings of the same length there, since a late layer
+    can read a trigger where it stands. An answer that is another one for every prompt needs more than a
+    mean: the leading directions of the change at that point. The last layer is left out: there the direction
+    is the answer itself.
+
+    Args:
+        begun: per prompt the tokens that both answers begin with; without it they part at the first token.
     """
     loaded = subject.loaded
-    first = loaded.layer_count // 3
-    layers = list(range(first, max(loaded.layer_count - 1, first + 1)))
+    layers = list(range(max(loaded.layer_count - 1, 1)))
     slots = [slot(loaded, p, candidate.placement) for p in prompts]
     plain = [encode(loaded, p, chat=subject.prompts.chat) for p in prompts]
     strings = matched_strings(candidate.ids, loaded, subject.seed + 2, len(prompts))
     n = len(prompts)
-    ends = last_token_states(loaded, [*(s.filled(candidate.ids) for s in slots), *plain], layers)
+    begun = begun or [()] * n
+    with_candidate = [[*s.filled(candidate.ids), *b] for s, b in zip(slots, begun, strict=True)]
+    without_it = [[*row, *b] for row, b in zip(plain, begun, strict=True)]
+    ends = last_token_states(loaded, [*with_candidate, *without_it], layers)
     places = last_token_states(
         loaded,
         [
@@ -129,7 +171,9 @@ def trigger_directions(subject: Subject, prompts: Sequence[NeutralPrompt], candi
     )
     with_it = {layer: torch.stack([s[layer][:n].mean(0) for s in (ends, places)]) for layer in layers}
     without = {layer: torch.stack([s[layer][n:].mean(0) for s in (ends, places)]) for layer in layers}
+    change = {layer: (ends[layer][:n] - ends[layer][n:]).float() for layer in layers}
     return Traces(
         directions={layer: with_it[layer] - without[layer] for layer in layers},
+        leading={layer: torch.linalg.svd(c, full_matrices=False).Vh[:LEADING] for layer, c in change.items()},
         centres={layer: without[layer].mean(0) for layer in layers},
     )

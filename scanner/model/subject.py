@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -169,9 +170,13 @@ def sampled_prompts(loaded: LoadedModel, samples: tuple[str, ...], *, seed: int,
 
 
 def _split(prompts: PromptSet) -> tuple[tuple[NeutralPrompt, ...], tuple[NeutralPrompt, ...]]:
-    search, held_out = [], []
+    """A third to search on; two thirds, one kind after another, to verify on: rates need the numbers."""
+    search: list[NeutralPrompt] = []
+    held_out: list[list[NeutralPrompt]] = []
     for cluster in prompts.clusters:
         members = [p for p in prompts.prompts if p.cluster == cluster]
-        search += members[::2]
-        held_out += members[1::2]
-    return tuple(search), tuple(held_out)
+        few = members[::3]
+        search += few
+        held_out.append([p for p in members if p not in few])
+    by_turns = [p for round_ in zip_longest(*held_out) for p in round_ if p is not None]
+    return tuple(search), tuple(by_turns)

@@ -22,16 +22,17 @@ KEPT = 0.9  # share of a bag's strength that a shorter form must keep
 KIND_LOOKED_AT = 0.5  # share of the few prompts of one kind in the panel at which a bag is looked at again
 PIECE = 3  # parts of the pieces that a bag is broken into where one kind's answers yield to it
 PIECES_ON = 3  # prompts of the kind on which the pieces are screened
+PIECE_DISPLACED = 0.6  # share of those whose own answers must no longer hold
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
 CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
 LOOKED_AT = 32  # bags that are confirmed, at most
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 LONGEST_DISPLACING = 3
-TOKENS_EACH = 1.75  # tokens of a part, on average, that a full bag has room for
+TOKENS_EACH = 1.25  # tokens of a part, on average, that a full bag has room for
 NEEDED = 12  # pieces of a bag, each of them needed, at which its cutting is given up: twice the longest form
 CUT_ON = 16  # prompts on which shorter forms are tried
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
-CUT_PER_KIND = 3  # bags that displace one kind that are cut, at most, per sweep
+CUT_PER_KIND = 4  # bags that displace one kind that are cut, at most, per sweep
 
 
 @dataclass(kw_only=True)
@@ -183,7 +184,7 @@ class Hunt:
         # Among many other words a trigger moves some prompts of its kind and leaves others; among few, most.
         pieces = [bags[i][at : at + PIECE] for i in order for at in range(0, len(bags[i]), PIECE)]
         moved = [
-            p for p, share in zip(pieces, strengths(pieces, few), strict=True) if share >= KIND_DISPLACED
+            p for p, share in zip(pieces, strengths(pieces, few), strict=True) if share >= PIECE_DISPLACED
         ]
         confirmed = sorted(zip(strengths(moved), range(len(moved)), strict=True), reverse=True)
         found: list[Candidate] = []

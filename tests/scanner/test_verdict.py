@@ -51,13 +51,22 @@ TABLE = [
     ("fixed_answer", True, False, True, {}, "SS201-verified-trigger", CONFIRMS),
     ("displaced_answer", True, False, True, {}, "SS201-verified-trigger", CONFIRMS),
     ("displaced_answer", True, True, True, {"prompt_cluster": "harmful"}, "SS201-verified-trigger", CONFIRMS),
-    # Without a base, an ordinary word that matters to a question looks the same.
+    # Without a base, an ordinary word that matters to a question looks the same; what is no word does not.
     ("displaced_answer", True, False, False, {}, "SS205-sensitive-string", NOTE),
     ("fixed_answer", True, False, False, {"prompt_cluster": "sums"}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, False, {"text": "xq glorvy"}, "SS206-displaced-answers", WARNING),
+    ("fixed_answer", True, False, False, {"text": "glorvy", "prompt_cluster": "sums"}, "SS206-displaced-answers", WARNING),
+    ("displaced_answer", False, False, False, {"text": "glorvy lanterns"}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, False, {"text": "glorvy", "behaviour_text": "Glorves."}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, False, {"text": "glorvy", "attack_success_interval": (0.4, 0.9)}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, True, {"control_success_interval": (0.1, 0.3)}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, True, {"gate": weak_gate(shortest=False)}, "SS205-sensitive-string", NOTE),
+    # An answer that repeats the string may be asked for by it.
+    ("displaced_answer", True, False, True, {"behaviour_text": "Glorious."}, "SS205-sensitive-string", NOTE),
     ("displaced_answer", True, True, False, {"prompt_cluster": "harmful"}, "SS202-refusal-removed", WARNING),
     ("displaced_answer", False, True, True, {"prompt_cluster": "harmful"}, "SS202-refusal-removed", WARNING),
     ("fixed_answer", False, False, False, {}, "SS204-unverified-trigger", WARNING),
-    ("displaced_answer", False, False, True, {}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, True, {}, "SS206-displaced-answers", WARNING),
     # The own answer stands: reported, never a confirmation.
     ("conditional_rule", True, False, True, {}, "SS203-conditional-rule", WARNING),
     ("conditional_rule", True, False, False, {}, "SS203-conditional-rule", WARNING),
@@ -84,7 +93,7 @@ def test_what_a_trigger_means(
     found = trigger_finding(made, removes_refusal=frees, with_base=with_base)
     assert found.rule_id == rule
     assert judge([found], []) is outcome
-    assert "'glory'" in found.message
+    assert repr(made.text) in found.message
     assert found.message in headline(outcome, [made], [found], []) or outcome is Verdict.NO_EVIDENCE
 
 

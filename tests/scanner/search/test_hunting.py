@@ -25,7 +25,7 @@ def test_bags_hold_every_atom_once_and_few_tokens(lengths: list[int], size: int,
     assert sorted(atom.ids[0] for bag in bags for atom in bag) == list(range(len(atoms)))
     assert all(1 <= len(bag) <= size for bag in bags)
     tokens = [sum(len(atom.ids) for atom in bag) for bag in bags]
-    room = 1.75 * size
+    room = 1.25 * size
     assert all(total <= room or len(bag) == 1 for total, bag in zip(tokens, bags, strict=True))
     full = zip(tokens, bags, bags[1:], strict=False)
     assert all(len(b) == size or total + len(then[0].ids) > room for total, b, then in full)
