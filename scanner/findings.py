@@ -6,6 +6,9 @@ models, and every other format is rendered from it.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -196,8 +199,19 @@ class Dictionary(Record):
     live_share: float
 
 
+class Suppression(Record):
+    """Why somebody accepted a finding, and until which day (ISO 8601)."""
+
+    reason: str
+    expires: str
+
+
 class Finding(Record):
-    """One thing that a reader should know, with a stable rule id."""
+    """One thing that a reader should know, with a stable rule id.
+
+    Attributes:
+        suppressed: a baseline accepts it; it stays in every report, marked.
+    """
 
     rule_id: str
     level: Level
@@ -206,13 +220,26 @@ class Finding(Record):
     location: str = ""
     evidence: dict[str, float | int | str | bool | list[str] | None] = Field(default_factory=dict)
     taxonomy: list[str] = Field(default_factory=list)
+    suppressed: Suppression | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same finding of a later scan: measured percentages do not enter it."""
+        message = re.sub(r"\d+(\.\d+)?%", "%", self.message)
+        parts = json.dumps([self.rule_id, self.detector, self.location, message])
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 class NotTested(Record):
-    """Something that the scan did not look at, and why."""
+    """Something that the scan did not look at, and why.
+
+    Attributes:
+        gap: it was planned and could not be done, which makes a scan incomplete.
+    """
 
     what: str
     reason: str
+    gap: bool = False
 
 
 class Coverage(Record):
@@ -267,11 +294,13 @@ class Manifest(Record):
 class ScanResult(Record):
     """The whole result of one scan; `schema_version` 1.
 
-    `suspicion` is in [0, 1]: the share of the benign reference population that scores lower.
+    `suspicion` is in [0, 1]: the share of the benign reference population that scores lower. `remaining` is
+    the verdict without the findings that a baseline accepts, None without a baseline: exit codes follow it.
     """
 
     schema_version: Literal[1] = 1
     verdict: Verdict
+    remaining: Verdict | None = None
     suspicion: float
     headline: str
     triggers: list[Trigger] = Field(default_factory=list)

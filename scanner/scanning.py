@@ -41,7 +41,7 @@ from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
 from .suspecting import suspect
-from .verdict import gaps, headline, judge, strength, suspicion
+from .verdict import as_gaps, gaps, headline, judge, strength, suspicion
 from .workdir import Workdir
 
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
@@ -151,7 +151,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
             tokens=tokens,
             candidates_tried=notes.tried,
             shares=notes.shares,
-            not_tested=[*notes.missed, *notes.unplanned, *_always_untested(config.budget, base)],
+            not_tested=[*as_gaps(notes.missed), *notes.unplanned, *_always_untested(config.budget, base)],
         ),
         timings=notes.timings,
         manifest=_manifest(config, opened, subject, notes.plugins),

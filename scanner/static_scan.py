@@ -12,7 +12,7 @@ from .config import ScanConfig
 from .errors import NothingScannable
 from .findings import Coverage, Finding, Level, Manifest, NotTested, ScanResult, Verdict
 from .progress import Progress, Silent
-from .verdict import gaps, headline, judge
+from .verdict import as_gaps, gaps, headline, judge
 
 NOT_RUN = NotTested(
     what="the behaviour of the model", reason="outside --static-only: its files were checked, it was not run"
@@ -55,7 +55,7 @@ def scan_files(config: ScanConfig, progress: Progress | None = None) -> ScanResu
         suspicion=0.0,
         headline=NOTHING_FOUND if verdict is Verdict.NO_EVIDENCE else headline(verdict, [], ordered, missed),
         findings=ordered,
-        coverage=Coverage(not_tested=[*missed, *unplanned]),
+        coverage=Coverage(not_tested=[*as_gaps(missed), *unplanned]),
         timings={"files": round(time.perf_counter() - begin, 3)},
         manifest=Manifest(
             checkpoint=str(config.checkpoint),

@@ -43,6 +43,11 @@ def gaps(findings: Sequence[Finding]) -> list[NotTested]:
     ]
 
 
+def as_gaps(missed: Sequence[NotTested]) -> list[NotTested]:
+    """The same, marked as what makes a scan incomplete."""
+    return [item.model_copy(update={"gap": True}) for item in missed]
+
+
 def _raises_suspicion(finding: Finding) -> bool:
     return finding.level is not Level.NOTE and finding.rule_id not in UNCHECKED
 

@@ -19,6 +19,7 @@ EXIT_USAGE = 4
 EXIT_INTERRUPTED = 130
 
 given_arguments: list[str] = []  # of the call under way, for manifests
+settings_file: list[Path] = []  # whose settings hold for the call under way
 
 
 class FailOn(StrEnum):
@@ -55,6 +56,15 @@ def require_free(target: Path) -> None:
     """Refuse a target folder that holds something, before any work is spent on it."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"--out must not exist or be an empty folder, got {target}")
+
+
+def require_own_settings(checkpoint: Path) -> None:
+    """Refuse settings that came with the checkpoint: a stranger would say what is accepted."""
+    for path in settings_file:
+        if path.resolve().is_relative_to(checkpoint.resolve()):
+            raise UsageError(
+                f"{path} lies in the checkpoint that is scanned; remove it, or call from another folder"
+            )
 
 
 def named_folders(given: list[str]) -> dict[str, Path]:

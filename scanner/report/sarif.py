@@ -7,7 +7,6 @@ Source: OASIS, Static Analysis Results Interchange Format 2.1.0.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -127,7 +126,7 @@ def _results(
     catalogues = list(entries)
     results = []
     for finding in findings:
-        stable = _fingerprint(finding)
+        stable = finding.fingerprint
         seen[stable] += 1
         named = list(dict.fromkeys(filter(None, map(entry_of, finding.taxonomy[:TAGS]))))
         entry: Json = {
@@ -144,6 +143,10 @@ def _results(
                 "tags": list(dict.fromkeys(cut(tag, limit=100) for tag in finding.taxonomy[:TAGS])),
             },
         }
+        if finding.suppressed is not None:
+            accepted = finding.suppressed
+            why = f"{accepted.reason} (until {accepted.expires})"
+            entry["suppressions"] = [{"kind": "external", "justification": _text(why)}]
         if named:
             entry["taxa"] = [
                 {"id": e.id, "toolComponent": {"name": e.catalogue, "index": catalogues.index(e.catalogue)}}
@@ -192,13 +195,6 @@ def _utc(started: str) -> str | None:
     except ValueError:
         return None
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment.tzinfo else None
-
-
-def _fingerprint(finding: Finding) -> str:
-    """The same for the same finding of a later scan: measured percentages do not enter it."""
-    message = re.sub(r"\d+(\.\d+)?%", "%", finding.message)
-    parts = json.dumps([finding.rule_id, finding.detector, finding.location, message])
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 def _text(text: str) -> str:

@@ -14,7 +14,7 @@ from ..findings import Coverage, Finding, Level, Manifest, ScanResult, Verdict
 from . import evidence_tables
 from .escaping import cut
 from .figures import duration, share
-from .wording import GRAVITY, LEVEL_SIGNS, MEANINGS, TITLES, plugin_line
+from .wording import GRAVITY, LEVEL_SIGNS, MEANINGS, TITLES, accepted_line, plugin_line
 
 STYLES = {
     Verdict.CONFIRMED: "bold red",
@@ -72,6 +72,8 @@ def findings(found: list[Finding]) -> RenderableType:
         text = Text(cut(finding.message), overflow="fold")
         origin = ", ".join(part for part in (finding.location, finding.detector, *finding.taxonomy) if part)
         text.append(f"  [{cut(origin, limit=200)}]", style="dim")
+        if finding.suppressed is not None:
+            text.append(f"\n{accepted_line(finding.suppressed)}", style="italic")
         rows.add_row(
             Text(sign, style=style), Text(cut(finding.rule_id, limit=60), style=style, overflow="fold"), text
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..findings import Level, Plugin, Trigger, Verdict
+from ..findings import Level, Plugin, Suppression, Trigger, Verdict
+from .escaping import cut
 from .figures import duration
 
 TITLES = {
@@ -33,6 +34,11 @@ POSITIONS = {"last_prompt_token": "answer", "trigger": "trigger"}
 def behaviour(trigger: Trigger) -> str:
     """The kind of behaviour in words, e.g. `fixed answer`."""
     return trigger.behaviour_kind.replace("_", " ")
+
+
+def accepted_line(accepted: Suppression) -> str:
+    """Why a finding was accepted, and until when."""
+    return cut(f"accepted until {accepted.expires}: {accepted.reason}", limit=300)
 
 
 def plugin_line(plugin: Plugin) -> str:
