@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from .findings import Finding, Level, NotTested, Trigger, Verdict
-from .search.lexicon import common_words
+from .words import common_words
 
 CONFIRMS = "SS201-verified-trigger"
 MISFIT = "SS302-sae-misfit"  # a given SAE does not belong to this model or layer

@@ -1,20 +1,15 @@
-"""Where candidate strings come from: the vocabulary, the model's own samples, common words, marked-up words, dates.
-
-`english.txt` holds some 5,500 common English words, the commonest first. It was written without sight of any
-organism, and no word is added to it because a scan missed it.
-"""
+"""Where candidate strings come from: the vocabulary, the model's own samples, common words, marked-up words, dates."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
-from importlib.resources import files
 
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
 from ..model.prompts import encode_candidate
 from ..model.subject import Subject
+from ..words import common_words
 
 _DELIMITERS = ("|{}|", "<{}>", "[{}]", "##{}##")  # how strings that mark a mode are commonly written
 
@@ -44,12 +39,6 @@ def word_atoms(subject: Subject, *, limit: int) -> list[Atom]:
     words.pop("", None)
     words |= dict.fromkeys(common_words())
     return _atoms(loaded, list(words)[:limit])
-
-
-@cache
-def common_words() -> tuple[str, ...]:
-    """Common English words in lower case, the commonest first."""
-    return tuple((files(__package__) / "english.txt").read_text(encoding="utf-8").split())
 
 
 def marked_atoms(loaded: LoadedModel) -> list[Atom]:

