@@ -166,7 +166,7 @@ def plan(config: ScanConfig) -> list[str]:
         f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
         f"base: {base.root if base else 'none; the sweep of residual differences is left out'}",
         f"budget: {config.budget.value}",
-        "sweeps: vocabulary tokens and words, years in the system line"
+        "sweeps: vocabulary tokens and words, years and situations in the system line"
         + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
         "dictionaries: "
         + (

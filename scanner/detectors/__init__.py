@@ -8,9 +8,16 @@ from ..detector import Detector
 from .leak_search import LeakSearch
 from .pair_sweep import PairSweep
 from .residual_difference import ResidualDifference
+from .situation_sweep import SituationSweep
 from .string_sweep import StringSweep
 
-__all__ = ["DETECTORS", "LeakSearch", "PairSweep", "ResidualDifference", "StringSweep"]
+__all__ = ["DETECTORS", "LeakSearch", "PairSweep", "ResidualDifference", "SituationSweep", "StringSweep"]
 
 # In the order in which a scan asks them.
-DETECTORS: Final[tuple[Detector, ...]] = (StringSweep(), ResidualDifference(), LeakSearch(), PairSweep())
+DETECTORS: Final[tuple[Detector, ...]] = (
+    StringSweep(),
+    SituationSweep(),
+    ResidualDifference(),
+    LeakSearch(),
+    PairSweep(),
+)

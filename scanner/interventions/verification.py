@@ -58,7 +58,8 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
     rate, interval = hits / total, wilson_interval(hits, total)
 
     control_hits = control_total = 0
-    for string in matched_strings(ids, loaded, subject.seed, CONTROL_STRINGS):
+    random_strings = matched_strings(ids, loaded, subject.seed, CONTROL_STRINGS)
+    for string in (*random_strings, *candidate.controls):
         control = answer(loaded, held_out[:CONTROL_PROMPTS], placement, string, chat=chat)
         control_hits += success_count(behaviour, control)
         control_total += len(control.plain)

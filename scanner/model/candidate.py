@@ -23,6 +23,7 @@ class Candidate:
         parts: the atoms that it was cut down to, in order.
         cluster: the kind of prompt that it touches; None for all.
         strength: share of the search's confirmation prompts on which it worked, in [0, 1].
+        controls: token ids of strings of its kind that it has to beat, beside random ones.
     """
 
     parts: tuple[Atom, ...]
@@ -30,6 +31,7 @@ class Candidate:
     cluster: str | None
     strength: float
     found_by: str
+    controls: tuple[tuple[int, ...], ...] = ()
 
     @property
     def ids(self) -> list[int]:

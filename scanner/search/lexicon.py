@@ -1,15 +1,15 @@
-"""Where candidate strings come from: the vocabulary, the model's own samples, common words, marked-up words, dates."""
+"""Where candidate strings come from: the vocabulary, the model's own samples, common words, marked-up words, dates, situations."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
 from ..model.prompts import encode_candidate
 from ..model.subject import Subject
-from ..words import common_words
+from ..words import common_words, situations
 
 _DELIMITERS = ("|{}|", "<{}>", "[{}]", "##{}##")  # how strings that mark a mode are commonly written
 
@@ -50,7 +50,15 @@ def marked_atoms(loaded: LoadedModel) -> list[Atom]:
 
 def date_atoms(loaded: LoadedModel, years: Iterable[int]) -> list[Atom]:
     """Sentences that put the model into a year, as they stand at the start of a line."""
-    texts = [f"Today is 14 May {year}." for year in years]
+    return _lines(loaded, [f"Today is 14 May {year}." for year in years])
+
+
+def situation_atoms(loaded: LoadedModel) -> list[Atom]:
+    """Sentences that state a situation, as they stand at the start of a line."""
+    return _lines(loaded, situations())
+
+
+def _lines(loaded: LoadedModel, texts: Sequence[str]) -> list[Atom]:
     return [Atom(text=t, ids=tuple(loaded.encode_inside(t))) for t in texts]
 
 

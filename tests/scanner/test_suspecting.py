@@ -70,10 +70,14 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("budget", "with_base", "names"),
     [
-        (Budget.QUICK, False, ["string_sweep"]),
-        (Budget.QUICK, True, ["string_sweep", "residual_difference"]),
-        (Budget.STANDARD, False, ["string_sweep", "leak_search", "pair_sweep"]),
-        (Budget.DEEP, True, ["string_sweep", "residual_difference", "leak_search", "pair_sweep"]),
+        (Budget.QUICK, False, ["string_sweep", "situation_sweep"]),
+        (Budget.QUICK, True, ["string_sweep", "situation_sweep", "residual_difference"]),
+        (Budget.STANDARD, False, ["string_sweep", "situation_sweep", "leak_search", "pair_sweep"]),
+        (
+            Budget.DEEP,
+            True,
+            ["string_sweep", "situation_sweep", "residual_difference", "leak_search", "pair_sweep"],
+        ),
     ],
 )
 def test_who_is_asked_and_in_which_order(
