@@ -170,16 +170,12 @@ def sampled_prompts(loaded: LoadedModel, samples: tuple[str, ...], *, seed: int,
 
 
 def _split(prompts: PromptSet) -> tuple[tuple[NeutralPrompt, ...], tuple[NeutralPrompt, ...]]:
-    """A third of the questions to search on, and two thirds, one kind after another, to verify on: rates need the numbers.
-
-    Of texts to be continued, which differ more from each other, a half each.
-    """
-    every = 3 if prompts.chat else 2
+    """A third of each kind to search on, and two thirds, one kind after another, to verify on: rates need the numbers."""
     search: list[NeutralPrompt] = []
     held_out: list[list[NeutralPrompt]] = []
     for cluster in prompts.clusters:
         members = [p for p in prompts.prompts if p.cluster == cluster]
-        few = members[::every]
+        few = members[::3]
         search += few
         held_out.append([p for p in members if p not in few])
     by_turns = [p for round_ in zip_longest(*held_out) for p in round_ if p is not None]

@@ -15,7 +15,6 @@ from ..model.responses import ANSWER_TOKENS, Panel
 from ..model.subject import Subject
 from .group_test import HORIZON, Bag, GroupTest, displaced, screen, shortest, split_tokens
 
-REDIRECTED = 0.34  # more than this share of the panel must start with one common token to be looked at again
 FIRST_TOKEN = 0.75  # share of the confirmation prompts that must at least start alike
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
 KEPT = 0.9  # share of a bag's strength that a shorter form must keep
@@ -25,7 +24,7 @@ PIECES_ON = 3  # prompts of the kind on which the pieces are screened
 PIECE_DISPLACED = 0.6  # share of those whose own answers must no longer hold
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
 CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
-LOOKED_AT = 32  # bags that are confirmed, at most
+LOOKED_AT = 32  # bags that are looked at again: the best of the screen, however good
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 LONGEST_DISPLACING = 3
 TOKENS_EACH = 1.25  # tokens of a part, on average, that a full bag has room for
@@ -120,7 +119,7 @@ class Hunt:
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
         """What makes most prompts go on alike: over the horizon, or at least in their first token."""
-        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > REDIRECTED][:LOOKED_AT]
+        order = [int(i) for i in np.argsort(-shares, kind="stable")[:LOOKED_AT] if shares[i] > 0]
         if not order:
             return []
         looked_at = [bags[i] for i in order]
