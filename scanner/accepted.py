@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import UsageError
+from .errors import UsageError, first_fault
 from .findings import Finding, Level, ScanResult, Suppression
 from .verdict import judge
 
@@ -64,9 +64,7 @@ class Baseline(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the baseline {path}: {error}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise UsageError(f"{path} is no baseline: {place}: {first['msg']}") from error
+            raise UsageError(f"{path} is no baseline: {first_fault(error)}") from error
 
     def to_json(self) -> str:
         """The baseline as JSON text, for a file that people edit."""

