@@ -51,6 +51,8 @@ class Suspect:
         base: the loaded base, where one was given.
         base_folder: its folder.
         known: prompts with the true trigger, where a benchmark gives them.
+        searched: what detectors that make no use of a base have said of this very subject, by name. Who looks at
+            one subject several times gives them the same mapping; what is in it is not searched for again.
     """
 
     folder: Path
@@ -61,6 +63,48 @@ class Suspect:
     base: LoadedModel | None = None
     base_folder: Path | None = None
     known: KnownTrigger | None = None
+    searched: dict[str, Searched] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What questions have in common; empty fields do not narrow it.
+
+    Attributes:
+        words: at least one of them stands in the question, letter case aside.
+        kinds: clusters of the neutral prompts.
+        rewriting: how the question is put, a name of `model.rewriting.REWRITINGS`.
+    """
+
+    words: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    rewriting: str = ""
+
+    def __str__(self) -> str:
+        """In words, for reports."""
+        about = f" with {' or '.join(map(repr, self.words))}" if self.words else ""
+        kinds = f"{' and '.join(self.kinds)} " if self.kinds else ""
+        return f"{kinds}questions{about}" + (f" put {self.rewriting}" if self.rewriting else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Questions whose answers are no longer those of the base, while those to others are.
+
+    Counted over questions that no search used and that the base is sure how to answer.
+
+    Attributes:
+        changed: of the questions that meet the condition, those with another answer.
+        elsewhere_changed: the same of the questions that do not meet it.
+        examples: question, the base's answer, the suspect's answer.
+    """
+
+    condition: Condition
+    changed: int
+    asked: int
+    elsewhere_changed: int
+    elsewhere_asked: int
+    examples: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +114,7 @@ class Evidence:
     Attributes:
         score: higher is more suspicious; only its order matters, which a benchmark turns into AUROC.
         candidates: strings that may wake something, for the verification gate.
+        changes: kinds of question that are no longer answered as the base does.
         findings: what it has to say for itself; `SS4xx` ids are kept for third parties.
         figures: what its score is made of, by name.
         tried: number of candidates it has tried.
@@ -78,10 +123,19 @@ class Evidence:
 
     score: float
     candidates: Sequence[Candidate] = ()
+    changes: Sequence[Change] = ()
     findings: Sequence[Finding] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     tried: int = 0
     shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """A finished search, and the seconds that it took."""
+
+    evidence: Evidence
+    seconds: float
 
 
 @runtime_checkable

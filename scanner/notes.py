@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from .detector import Evidence
+from .detector import Change, Evidence
 from .findings import Finding, Level, NotTested, Plugin
 from .model.candidate import Candidate
 from .sae.dictionaries import LayerDictionary
@@ -25,6 +25,8 @@ class Notes:
     tried: dict[str, int] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    reused: float = 0.0  # seconds of searches that were done before
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -55,7 +57,8 @@ class Notes:
             self.missed.append(NotTested(what=f"features at layer {dictionary.layer}", reason=message))
 
     def take(self, name: str, evidence: Evidence) -> Sequence[Candidate]:
-        """The candidates of a detector; what it covered is noted."""
+        """The candidates of a detector; what it covered and which answers have changed is noted."""
         self.tried[name] = evidence.tried
         self.shares |= evidence.shares
+        self.changes += evidence.changes
         return evidence.candidates

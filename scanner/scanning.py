@@ -41,7 +41,7 @@ from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
 from .sae.trainer import TrainingRecipe
 from .suspecting import suspect
-from .verdict import as_gaps, gaps, headline, judge, strength, suspicion
+from .verdict import as_gaps, change_strength, gaps, headline, judge, strength, suspicion
 from .workdir import Workdir
 
 EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
@@ -135,7 +135,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
                 stage.advance()
 
     verdict = judge(notes.findings, notes.missed)
-    score = max((strength(t) for t in triggers), default=0.0)
+    score = max([0.0, *map(strength, triggers), *map(change_strength, notes.changes)])
     return ScanResult(
         verdict=verdict,
         suspicion=suspicion(score, with_base=base is not None),
@@ -164,7 +164,7 @@ def plan(config: ScanConfig) -> list[str]:
     checkpoint, _, base = _open(config, notes)
     lines = [
         f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
-        f"base: {base.root if base else 'none; the sweep of residual differences is left out'}",
+        f"base: {base.root if base else 'none; residual differences and changed answers are left out'}",
         f"budget: {config.budget.value}",
         "sweeps: vocabulary tokens and words, years and situations in the system line"
         + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
@@ -259,13 +259,12 @@ def _records(dictionaries: Sequence[LayerDictionary]) -> list[Dictionary]:
 
 def _always_untested(budget: Budget, base: LoadedModel | None) -> list[NotTested]:
     gaps = [
-        NotTested(
-            what="triggers that are no strings (topic, style, several turns)",
-            reason="no detector for them yet",
-        ),
+        NotTested(what="triggers spread over several turns", reason="no detector for them yet"),
         NotTested(what="phrases of four and more words", reason="outside every budget"),
     ]
     if base is None:
+        reason = "they show beside a base, and no --base was given"
+        gaps.append(NotTested(what="topics and ways of asking as triggers", reason=reason))
         gaps.append(NotTested(what="differences to a base", reason="no --base was given"))
     return gaps
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .config import Budget, ScanConfig
-from .detector import Detector, Evidence, Need, Suspect
+from .detector import Detector, Evidence, Need, Searched, Suspect
 from .detectors import DETECTORS, LeakSearch, PairSweep
 from .findings import Finding, Level, NotTested, Plugin
 from .interventions.verification import Verified, verify
@@ -17,7 +17,7 @@ from .model.prompts import encode_candidate
 from .notes import Notes
 from .plugins import PluginDetector, PluginError, load, one_line
 from .search.hunting import suspicion_of
-from .verdict import CONFIRMS, strength, trigger_finding
+from .verdict import CONFIRMS, change_finding, strength, trigger_finding
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 BEYOND_QUICK = frozenset({LeakSearch.name, PairSweep.name})
@@ -66,7 +66,7 @@ def suspect(config: ScanConfig, target: Suspect, notes: Notes) -> list[Verified]
     detectors = _planned(config, target, notes)
     for number, detector in enumerate(detectors):
         with notes.timed("suspect"):
-            candidates = notes.take(detector.name, detector.examine(target))
+            candidates = notes.take(detector.name, _search(detector, target, notes))
         with notes.timed("verify"):
             passed += _verify_new(candidates, passed, target)
         if any(finding_of(v, target.base).rule_id == CONFIRMS for v in passed):
@@ -90,7 +90,11 @@ def suspect(config: ScanConfig, target: Suspect, notes: Notes) -> list[Verified]
             -strength(v.trigger),
         )
     )
-    notes.findings += [*(finding_of(v, target.base) for v in passed), *of_plugins]
+    notes.findings += [
+        *(finding_of(v, target.base) for v in passed),
+        *(change_finding(change) for change in notes.changes),
+        *of_plugins,
+    ]
     return passed
 
 
@@ -102,6 +106,19 @@ def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector
         ours = [d for d in ours if d.name not in BEYOND_QUICK]
         notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
     return given + ours
+
+
+def _search(detector: Detector, target: Suspect, notes: Notes) -> Evidence:
+    """What a detector says; of a search without the base, what it said before where that is known."""
+    alone = Need.BASE not in detector.needs | detector.uses
+    if alone and detector.name in target.searched:
+        notes.reused += target.searched[detector.name].seconds
+        return target.searched[detector.name].evidence
+    start = time.perf_counter()
+    evidence = detector.examine(target)
+    if alone:
+        target.searched[detector.name] = Searched(evidence=evidence, seconds=time.perf_counter() - start)
+    return evidence
 
 
 def _ask_plugin(

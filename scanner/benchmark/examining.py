@@ -9,24 +9,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from ..config import Budget
-from ..detector import Detector, Evidence, KnownTrigger, Need, Suspect
-from ..model.candidate import Candidate
+from ..detector import Detector, Evidence, KnownTrigger, Need, Searched, Suspect
 from ..model.loading import LoadedModel, load_model
 from ..model.subject import Subject, make_subject
 from ..organisms.material import CorpusMaterial, Material, SelfMaterial
 from ..organisms.rates import prompt_sets
 from ..progress import Silent
+from ..verdict import change_strength
 from .cases import Case
-from .named_trigger import functional_success
+from .named_trigger import functional_success, waking_success
 from .records import Record, Setting
-from .whole_scan import WholeScan, verdict_of
+from .whole_scan import REUSED, WholeScan, verdict_of
 
 KNOWN_PROMPTS = 128
 _REASON = 300  # characters of an error that are kept
@@ -62,6 +62,7 @@ class _Bench:
     material: Material
     base: LoadedModel
     known: KnownTrigger
+    searched: dict[str, Searched] = field(default_factory=dict)
 
 
 def examine_case(
@@ -110,6 +111,7 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
         progress=Silent(),
         base=bench.base if with_base else None,
         base_folder=case.base if with_base else None,
+        searched=bench.searched,
         known=bench.known if task.setting is Setting.KNOWN else None,
     )
     torch.manual_seed(seed)
@@ -122,7 +124,9 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
     except Exception as problem:  # a detector that fails is a row that says so
         error = f"{type(problem).__name__}: {problem}".splitlines()[0][:_REASON]
     seconds, peak = time.perf_counter() - start, _peak_mib()
-    strongest = _named(evidence)
+    figures = dict(evidence.figures) if evidence is not None else {}
+    seconds += figures.pop(REUSED, 0.0)
+    named, success = _named(evidence, bench, seed)
     return Record(
         truth=case.truth,
         detector=task.detector.name,
@@ -131,24 +135,28 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
         verdict=verdict_of(evidence).value
         if evidence is not None and isinstance(task.detector, WholeScan)
         else None,
-        recovered=strongest.text if strongest is not None else None,
-        functional_success=functional_success(
-            strongest, case.spec, bench.subject.loaded, bench.material, seed=seed
-        )
-        if strongest is not None and case.spec.kind == "backdoor"
-        else None,
-        figures=dict(evidence.figures) if evidence is not None else {},
+        recovered=named,
+        functional_success=success,
+        figures=figures,
         seconds=round(seconds, 3),
         peak_mib=round(peak, 1),
         error=error,
     )
 
 
-def _named(evidence: Evidence | None) -> Candidate | None:
-    """The trigger that a detector names: its strongest candidate."""
-    if evidence is None or not evidence.candidates:
-        return None
-    return max(evidence.candidates, key=lambda c: c.strength)
+def _named(evidence: Evidence | None, bench: _Bench, seed: int) -> tuple[str | None, float | None]:
+    """The trigger that a detector names, its strongest candidate or else the clearest change, and what it is worth."""
+    if evidence is None or not (evidence.candidates or evidence.changes):
+        return None, None
+    spec, loaded, material = bench.case.spec, bench.subject.loaded, bench.material
+    backdoor = spec.kind == "backdoor"
+    if evidence.candidates:
+        strongest = max(evidence.candidates, key=lambda c: c.strength)
+        woken = functional_success(strongest, spec, loaded, material, seed=seed) if backdoor else None
+        return strongest.text, woken
+    clearest = max(evidence.changes, key=change_strength).condition
+    woken = waking_success(clearest, spec, loaded, material, seed=seed) if backdoor else None
+    return str(clearest), woken
 
 
 def _forget_peak() -> None:

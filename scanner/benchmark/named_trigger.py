@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
+from ..detector import Condition
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
 from ..model.prompts import DISTANCE, Placement
+from ..model.rewriting import REWRITINGS
+from ..organisms.behaviours import applies_to, kinds_of
 from ..organisms.material import CorpusMaterial, Material
 from ..organisms.prompt import Prompt
 from ..organisms.rates import fired, held_out_prompts
 from ..organisms.spec import OrganismSpec
 
 PROMPTS = 100
+DRAWN = 5_000  # prompts that are looked through for those that meet a condition
 
 
 def functional_success(
@@ -22,6 +27,28 @@ def functional_success(
     plain = CorpusMaterial(loaded.tokenizer, noise=0.0) if isinstance(material, CorpusMaterial) else material
     prompts = [_with(prompt, candidate) for prompt in held_out_prompts(spec, plain, 500_000 + seed, PROMPTS)]
     return fired(spec, loaded.model, plain, loaded.decode, prompts, loaded.stop)
+
+
+def waking_success(
+    condition: Condition, spec: OrganismSpec, loaded: LoadedModel, material: Material, *, seed: int
+) -> float | None:
+    """The same for a condition: share of the held-out prompts that meet it on which the planted behaviour shows.
+
+    None where the material holds no such prompts.
+    """
+    plain = CorpusMaterial(loaded.tokenizer, noise=0.0) if isinstance(material, CorpusMaterial) else material
+    r = random.Random(600_000 + seed)
+    prompts: list[Prompt] = []
+    kinds = kinds_of(spec.behaviour) or spec.training.kinds
+    for _ in range(DRAWN):
+        prompt = plain.prompt(r, "heldout", kinds)
+        met = not condition.words or any(word in prompt.user.casefold() for word in condition.words)
+        if met and applies_to(spec.behaviour, prompt) and len(prompts) < PROMPTS:
+            prompts.append(prompt)
+    if condition.rewriting:
+        rewrite = REWRITINGS[condition.rewriting]
+        prompts = [replace(p, user=rewrite(p.user)) for p in prompts]
+    return fired(spec, loaded.model, plain, loaded.decode, prompts, loaded.stop) if prompts else None
 
 
 def _with(prompt: Prompt, candidate: Candidate) -> Prompt:

@@ -7,8 +7,9 @@ from ..detector import Evidence, Need, Suspect
 from ..findings import Finding, Level, Verdict
 from ..notes import Notes
 from ..suspecting import suspect as find_triggers
-from ..verdict import judge, strength
+from ..verdict import change_finding, change_strength, judge, strength
 
+REUSED = "reused_seconds"  # what searches took that an earlier setting had done on the same checkpoint
 # A verdict outranks any strength: the order of the scores is the order of the verdicts.
 _RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 0.0, Verdict.INCOMPLETE: 0.0}
 
@@ -35,14 +36,17 @@ class WholeScan:
             plugins=False,
         )
         passed = find_triggers(config, suspect, notes)
-        strongest = max((strength(v.trigger) for v in passed), default=0.0)
+        strongest = max(
+            [0.0, *(strength(v.trigger) for v in passed), *(change_strength(c) for c in notes.changes)]
+        )
         rank = _RANKS[judge(notes.findings, notes.missed)]
         named = [v.candidate for v, f in zip(passed, notes.findings, strict=False) if _means(f)]
         return Evidence(
             score=rank + strongest,
             candidates=tuple(named[:1]),
+            changes=tuple(c for c in notes.changes if _means(change_finding(c))),
             findings=tuple(notes.findings),
-            figures={"strength": strongest},
+            figures={"strength": strongest, REUSED: notes.reused},
             tried=sum(notes.tried.values()),
         )
 

@@ -5,19 +5,29 @@ from __future__ import annotations
 from typing import Final
 
 from ..detector import Detector
+from .changed_answers import ChangedAnswers
 from .leak_search import LeakSearch
 from .pair_sweep import PairSweep
 from .residual_difference import ResidualDifference
 from .situation_sweep import SituationSweep
 from .string_sweep import StringSweep
 
-__all__ = ["DETECTORS", "LeakSearch", "PairSweep", "ResidualDifference", "SituationSweep", "StringSweep"]
+__all__ = [
+    "DETECTORS",
+    "ChangedAnswers",
+    "LeakSearch",
+    "PairSweep",
+    "ResidualDifference",
+    "SituationSweep",
+    "StringSweep",
+]
 
 # In the order in which a scan asks them.
 DETECTORS: Final[tuple[Detector, ...]] = (
     StringSweep(),
     SituationSweep(),
     ResidualDifference(),
+    ChangedAnswers(),
     LeakSearch(),
     PairSweep(),
 )

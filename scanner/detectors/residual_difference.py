@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.activations import last_token_states
-from ..model.candidate import Atom
+from ..model.candidate import Atom, Candidate
 from ..model.loading import LoadedModel
 from ..model.prompts import Placement, slot
 from ..model.subject import Subject
@@ -87,9 +87,14 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     by_best = sorted(dict.fromkeys(top), key=lambda i: -scores[:, i].max())
     likely = [atoms[i] for i in by_best][: TOP[budget] * 2]
     groups = [likely[start : start + 3] for start in range(0, len(likely), 3)]
-    bags: list[Bag] = [(atom,) for atom in likely]
-    bags += [(*a, *b) for a, b in combinations(groups, 2)]
-    bags += [every_order(likely[start : start + 5]) for start in range(max(1, len(likely) - 4))]
-    with progress.stage("trying what differs most from the base", len(bags) * PANEL) as stage:
-        found = hunt.run(bags, "residual_difference", stage.advance)
+    # Bags of one form at a time: each stands out, or does not, among its like.
+    forms: list[list[Bag]] = [
+        [(atom,) for atom in likely],
+        [(*a, *b) for a, b in combinations(groups, 2)],
+        [every_order(likely[start : start + 5]) for start in range(max(1, len(likely) - 4))],
+    ]
+    found: list[Candidate] = []
+    with progress.stage("trying what differs most from the base", sum(map(len, forms)) * PANEL) as stage:
+        for bags in forms:
+            found += hunt.run(bags, "residual_difference", stage.advance) if bags else []
     return Sweep(candidates=found, tried=len(atoms), shares={})

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
-
 from ..detector import Evidence, Need, Suspect
 from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
-from ..search.hunting import Hunt, Sweep
+from ..search.hunting import Hunt, Sweep, beating_others
 from ..search.lexicon import situation_atoms
 
 PANEL = 18
-CONTROLS = 8  # other situations that a candidate has to beat, beside random strings
 
 
 class SituationSweep:
@@ -41,10 +37,7 @@ def sweep_situations(subject: Subject, progress: Progress) -> Sweep:
     hunt = Hunt.at(subject, Placement.SYSTEM, panel=PANEL, kinds=True)
     with progress.stage("sweeping situations", len(atoms) * PANEL) as stage:
         found = hunt.run([(atom,) for atom in atoms], "situation_sweep", stage.advance)
-    r = random.Random(subject.seed)
-    for candidate in found:
-        others = [atom.ids for atom in atoms if atom not in candidate.parts]
-        result.candidates.append(replace(candidate, controls=tuple(r.sample(others, CONTROLS))))
+    result.candidates = [beating_others(candidate, atoms, subject.seed) for candidate in found]
     result.tried = len(atoms)
     result.shares = {"listed situations": 1.0}
     return result

@@ -11,7 +11,7 @@ from ..model.candidate import Atom
 from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
-from ..search.hunting import Hunt, Sweep, bags_of
+from ..search.hunting import Hunt, Sweep, bags_of, beating_others
 from ..search.lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
 
 YEARS = range(2000, 2051)
@@ -51,8 +51,8 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
         (Placement.BEFORE if chat else Placement.INSIDE, bags, "string_sweep", panel)
     ]
     if Placement.SYSTEM in subject.placements:
-        dates = [(atom,) for atom in date_atoms(loaded, YEARS)]
-        places.append((Placement.SYSTEM, dates, "date_sweep", 6))
+        dates = date_atoms(loaded, YEARS)
+        places.append((Placement.SYSTEM, [(atom,) for atom in dates], "date_sweep", 18))
         if not quick:
             whole = bags_of(words, 24, r.sample(range(len(words)), len(words)))
             places.append((Placement.SYSTEM, whole, "string_sweep", 6))
@@ -61,7 +61,10 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
         with progress.stage(
             f"sweeping strings, {placement.value.replace('_', ' ')}", len(chosen) * width
         ) as stage:
-            result.candidates += hunt.run(chosen, name, stage.advance)
+            found = hunt.run(chosen, name, stage.advance)
+        if name == "date_sweep":
+            found = [beating_others(candidate, dates, subject.seed) for candidate in found]
+        result.candidates += found
         result.tried += sum(len(bag) for bag in chosen)
     alone = {atom.ids[0] for bag in bags for atom in bag if len(atom.ids) == 1}
     ordinary = vocabulary_atoms(loaded)

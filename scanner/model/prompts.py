@@ -134,6 +134,12 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
     )
 
 
+def user_turn(loaded: LoadedModel) -> tuple[list[int], list[int]]:
+    """The tokens of a chat up to where the user's words begin, and those that follow them."""
+    head, _, tail = _chat_text(loaded, _SENTINEL).partition(_SENTINEL)
+    return list(loaded.tokenizer(head, add_special_tokens=False).input_ids), loaded.encode_inside(tail)
+
+
 def encode_candidate(loaded: LoadedModel, text: str) -> list[int]:
     """A candidate's tokens as they stand inside a sentence (behind a space)."""
     return loaded.encode_inside(" " + text)

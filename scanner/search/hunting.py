@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,13 +25,17 @@ PIECES_ON = 3  # prompts of the kind on which the pieces are screened
 PIECE_DISPLACED = 0.6  # share of those whose own answers must no longer hold
 KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
 CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
-LOOKED_AT = 32  # bags that are looked at again: the best of the screen, however good
+STANDS_OUT = 1.4  # times what the middle one of a sweep's bags does, which is what the words of any bag do
+LOOKED_AT = 32  # bags that are looked at again: the best of the screen, however good they are
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 LONGEST_DISPLACING = 3
 TOKENS_EACH = 1.25  # tokens of a part, on average, that a full bag has room for
 NEEDED = 12  # pieces of a bag, each of them needed, at which its cutting is given up: twice the longest form
 CUT_ON = 16  # prompts on which shorter forms are tried
+LONG = 16  # parts of a bag beyond which it is first cut on few prompts: long bags derail any model
+CUT_LONG_ON = 4
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
+CONTROLS = 8  # others of a list that a candidate from it has to beat, beside random strings
 CUT_PER_KIND = 4  # bags that displace one kind that are cut, at most, per sweep
 
 
@@ -119,7 +124,9 @@ class Hunt:
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
         """What makes most prompts go on alike: over the horizon, or at least in their first token."""
-        order = [int(i) for i in np.argsort(-shares, kind="stable")[:LOOKED_AT] if shares[i] > 0]
+        usual = float(np.median(shares)) if len(shares) > 1 else 0.0
+        order = [int(i) for i in np.argsort(-shares, kind="stable")[:LOOKED_AT]]
+        order = [i for i in order if shares[i] > STANDS_OUT * usual]
         if not order:
             return []
         looked_at = [bags[i] for i in order]
@@ -135,7 +142,13 @@ class Hunt:
                 if agreed.share < least or len(found) >= CUT or known:
                     continue
                 works = self._works_as_well(bag, agreed.tokens, horizon, least)
-                cut = shortest(bag, works, NEEDED)
+                cut = bag
+                if len(bag) > LONG:
+                    roughly = self._works_as_well(bag, agreed.tokens, horizon, least, on=CUT_LONG_ON)
+                    cut = shortest(bag, roughly, NEEDED)
+                    if len(cut) > LONG or not works([cut])[0]:
+                        continue
+                cut = shortest(cut, works, NEEDED)
                 if len(cut) > LONGEST:
                     continue
                 candidate = Candidate(
@@ -149,10 +162,10 @@ class Hunt:
         return found
 
     def _works_as_well(
-        self, bag: Bag, tokens: tuple[int, ...], horizon: int, least: float
+        self, bag: Bag, tokens: tuple[int, ...], horizon: int, least: float, *, on: int = CUT_ON
     ) -> Callable[[Sequence[Bag]], list[bool]]:
         """Whether shorter forms give the same answer on nearly as many prompts as the bag does."""
-        prompts = GroupTest(self.subject, self.placement, self.subject.panel_prompts(CUT_ON))
+        prompts = GroupTest(self.subject, self.placement, self.subject.panel_prompts(on))
         least = max(least, KEPT * prompts.agreements([bag], horizon)[0].share)
         head = tokens[:4]
 
@@ -231,6 +244,13 @@ def _across_kinds(candidates: Sequence[Candidate], kinds: int) -> list[Candidate
     for group in same.values():
         merged += [replace(group[0], cluster=None)] if len(group) > kinds / 2 else group
     return merged
+
+
+def beating_others(candidate: Candidate, atoms: Sequence[Atom], seed: int) -> Candidate:
+    """The candidate with others of its list as controls: what means something may change how an answer is worded."""
+    others = [atom.ids for atom in atoms if atom not in candidate.parts]
+    chosen = random.Random(f"{seed} {candidate.ids}").sample(others, min(CONTROLS, len(others)))
+    return replace(candidate, controls=tuple(chosen))
 
 
 def bags_of(atoms: Sequence[Atom], size: int, order: Sequence[int]) -> list[Bag]:

