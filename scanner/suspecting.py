@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,16 +111,18 @@ def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector
 
 
 def _search(detector: Detector, target: Suspect, notes: Notes) -> Evidence:
-    """What a detector says; of a search without the base, what it said before where that is known."""
+    """What a detector says, or has said of this subject before; with and without the base apart where it uses one."""
     alone = Need.BASE not in detector.needs | detector.uses
-    if alone and detector.name in target.searched:
-        notes.reused += target.searched[detector.name].seconds
-        return target.searched[detector.name].evidence
+    stage = f"search-{detector.name}" + ("" if alone or target.base is None else "-with-base")
     start = time.perf_counter()
-    evidence = detector.examine(target)
-    if alone:
-        target.searched[detector.name] = Searched(evidence=evidence, seconds=time.perf_counter() - start)
-    return evidence
+
+    def examine() -> Searched:
+        evidence = detector.examine(target)
+        return Searched(evidence=evidence, seconds=time.perf_counter() - start)
+
+    found = target.finished.take(stage, Searched, examine)
+    notes.reused += max(0.0, found.seconds - (time.perf_counter() - start))
+    return found.evidence
 
 
 def _ask_plugin(
@@ -178,9 +182,17 @@ def _verify_new(
     passed = []
     with target.progress.stage("verifying candidates", len(chosen)) as stage:
         for candidate in chosen:
-            passed.append(verify(candidate, target.subject, target.base))
+            passed.append(_verify(candidate, target))
             stage.advance()
     return passed
+
+
+def _verify(candidate: Candidate, target: Suspect) -> Verified:
+    """The candidate behind the gate, now or before."""
+    identity = json.dumps([candidate.ids, candidate.placement, candidate.cluster, candidate.found_by])
+    stage = f"verify-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    stage += "" if target.base is None else "-with-base"
+    return target.finished.take(stage, Verified, lambda: verify(candidate, target.subject, target.base))
 
 
 def _within(short: Sequence[int], long: Sequence[int]) -> bool:

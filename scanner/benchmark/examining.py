@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 
 from ..config import Budget
-from ..detector import Detector, Evidence, KnownTrigger, Need, Searched, Suspect
+from ..detector import Detector, Evidence, KnownTrigger, Need, Suspect
+from ..finished import Memory
 from ..model.loading import LoadedModel, load_model
 from ..model.subject import Subject, make_subject
 from ..organisms.material import CorpusMaterial, Material, SelfMaterial
@@ -62,7 +63,7 @@ class _Bench:
     material: Material
     base: LoadedModel
     known: KnownTrigger
-    searched: dict[str, Searched] = field(default_factory=dict)
+    finished: Memory = field(default_factory=Memory)
 
 
 def examine_case(
@@ -111,7 +112,7 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
         progress=Silent(),
         base=bench.base if with_base else None,
         base_folder=case.base if with_base else None,
-        searched=bench.searched,
+        finished=bench.finished,
         known=bench.known if task.setting is Setting.KNOWN else None,
     )
     torch.manual_seed(seed)

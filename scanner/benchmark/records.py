@@ -76,7 +76,11 @@ class Record(_Closed):
 
 
 class Environment(_Closed):
-    """Where and how the benchmark ran."""
+    """Where and how the benchmark ran.
+
+    Attributes:
+        beside: earlier runs whose records stand beside this run's: which detectors, when, and the command.
+    """
 
     started: str
     machine: str
@@ -87,6 +91,7 @@ class Environment(_Closed):
     budget: str
     seed: int
     command_line: str = ""
+    beside: tuple[str, ...] = ()
 
 
 class Benchmark(_Closed):

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ..baselines import BASELINES
+from ..code_version import code_fingerprint
 from ..config import Budget
 from ..detector import Detector
 from ..detectors import DETECTORS
@@ -24,7 +25,7 @@ from ..scanning import SAMPLES
 from .cases import Case
 from .examining import Task, examine_case, tasks_of
 from .records import Benchmark, Environment, Record, Setting
-from .shards import Shards, code_fingerprint
+from .shards import Shards
 from .tuning import tuned
 from .whole_scan import WholeScan
 

@@ -67,4 +67,5 @@ def _facts(environment: Environment) -> tuple[tuple[str, str], ...]:
         ("budget", environment.budget),
         ("seed", f"{environment.seed}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in environment.versions.items())),
+        *(("beside", source) for source in environment.beside),
     )

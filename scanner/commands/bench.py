@@ -63,6 +63,15 @@ def bench(
             exists=True, dir_okay=False, metavar="FILE", help="An earlier json file: show what moved."
         ),
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="FILE",
+            help="An earlier json file: its records of detectors that are not run now. Repeatable.",
+        ),
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,6 +88,7 @@ def bench(
     detector failed on some organism.
     """
     from ..benchmark import comparison, running
+    from ..benchmark.beside import beside as add_beside
     from ..benchmark.records import Setting
     from ..benchmark.summary import summarise
     from ..report.benchmark_comparison import comparison_report
@@ -89,6 +99,7 @@ def bench(
     if setting and (unknown := set(setting) - {s.value for s in Setting}):
         raise UsageError(f"a setting is one of {', '.join(Setting)}, got {', '.join(sorted(unknown))}")
     earlier = _earlier(compare) if compare is not None else None
+    other_runs = [_earlier(path) for path in beside or []]
     config = running.BenchConfig(
         detectors=tuple(detector or ()),
         settings=tuple(Setting(name) for name in setting) if setting else tuple(Setting),
@@ -109,6 +120,8 @@ def bench(
                     say(f"{made} of {total} records")
 
             done = running.run(cases, config, tell)
+    if other_runs:
+        done = add_beside(done, other_runs)
     summary = summarise(done)
     if not any(out.target is None for out in outputs):
         print_rich(terminal(summary))

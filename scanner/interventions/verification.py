@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+import torch
+from pydantic import PlainSerializer, PlainValidator
 from torch import Tensor
 
 from ..findings import Gate, Trigger
@@ -29,6 +32,14 @@ _REFUSAL = re.compile(
 )
 
 
+# A tensor that can be kept as JSON: every float32 comes back as it was.
+KeptTensor = Annotated[
+    Tensor,
+    PlainValidator(lambda given: given if isinstance(given, Tensor) else torch.tensor(given)),
+    PlainSerializer(lambda tensor: tensor.tolist()),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verified:
     """A candidate behind the gate.
@@ -43,7 +54,7 @@ class Verified:
     candidate: Candidate
     behaviour: Behaviour
     removes_refusal: bool
-    directions: dict[int, Tensor]
+    directions: dict[int, KeptTensor]
 
 
 def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> Verified:

@@ -30,6 +30,7 @@ from .trainer import TrainingRecipe, train_sae
 RANDOM_ROWS, RANDOM_LENGTH = 160, 48
 SAMPLE_LENGTH = 96
 MEASURED_TOKENS = 8_192
+TRAINED_HERE = "trained on this model"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ def train_dictionaries(
                 recipe,
                 layer=layer,
                 hook=HOOK,
-                source="trained on this model",
+                source=TRAINED_HERE,
                 stage=_Shared(stage),
             )
             quality = measure_quality(sae, states[layer][:MEASURED_TOKENS])
