@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .generation import LeftPadded
 from .loading import LoadedModel, decoder_layers
+from .memory import fitting
 
 HOOK = "resid_post"  # the one hook point so far: the output of a decoder layer
 
@@ -58,12 +59,13 @@ def last_token_states(
     loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int], *, batch: int = 128
 ) -> dict[int, Tensor]:
     """The residual stream at the last token of each row: per layer [rows, d], float32 on the CPU."""
-    parts: dict[int, list[Tensor]] = {layer: [] for layer in layers}
-    for start in range(0, len(rows), batch):
-        seen, _ = _forward(loaded, rows[start : start + batch], layers)
-        for layer in layers:
-            parts[layer].append(seen[layer][:, -1].float().cpu())
-    return {layer: torch.cat(pieces) for layer, pieces in parts.items()}
+
+    def states(chosen: Sequence[Sequence[int]]) -> list[tuple[Tensor, ...]]:
+        seen, _ = _forward(loaded, chosen, layers)
+        return list(zip(*(seen[layer][:, -1].float().cpu() for layer in layers), strict=True))
+
+    read = [s for start in range(0, len(rows), batch) for s in fitting(states)(rows[start : start + batch])]
+    return {layer: torch.stack([s[i] for s in read]) for i, layer in enumerate(layers)}
 
 
 def token_states(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .generation import LeftPadded
 from .loading import LoadedModel
+from .memory import fitting
 
 
 class Forced(NamedTuple):
@@ -33,8 +34,8 @@ def forced(
     first = np.ones(len(rows), dtype=bool)
     worst = np.ones(len(rows))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]) + len(answers[i]))
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
+
+    def read(chosen: Sequence[int]) -> Sequence[int]:
         longest = max(len(answers[i]) for i in chosen)
         # Padded on the left, answers end together: the last positions hold all of them.
         padded = LeftPadded(
@@ -53,4 +54,8 @@ def forced(
         for row, i in enumerate(chosen):
             length = len(answers[i])
             first[i], worst[i] = agrees[row, -length:].all(), gained[row, -length:].min()
+        return chosen
+
+    for start in range(0, len(order), batch):
+        fitting(read)(order[start : start + batch])
     return Forced(first_choice=first, worst=worst)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from .memory import fitting
 from .parallel import in_order
 
 
@@ -59,8 +60,11 @@ def continuations(
 
     def write(number: int) -> list[list[int]]:
         own = torch.Generator().manual_seed(seeds[number])
-        chosen = [rows[i] for i in parts[number]]
-        return _continue_batch(model, chosen, new_tokens, stop, pad, temperature, own)
+
+        def together(chosen: Sequence[Sequence[int]]) -> list[list[int]]:
+            return _continue_batch(model, chosen, new_tokens, stop, pad, temperature, own)
+
+        return fitting(together)([rows[i] for i in parts[number]])
 
     results: list[list[int]] = [[] for _ in rows]
     for part, written in zip(parts, in_order(write, range(len(parts)), workers), strict=True):
@@ -76,7 +80,7 @@ def _seed(generator: torch.Generator | None) -> int:
 @torch.inference_mode()
 def _continue_batch(
     model: PreTrainedModel,
-    rows: list[Sequence[int]],
+    rows: Sequence[Sequence[int]],
     new_tokens: int,
     stop: frozenset[int],
     pad: int,

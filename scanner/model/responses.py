@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
+from .memory import fitting
 from .parallel import in_order
 from .prompts import NeutralPrompt, Placement, Slot, encode, slot
 
@@ -92,13 +93,14 @@ class Panel:
         size = max(1, min(BATCH, -(-len(order) // self.loaded.workers)))
         parts = [order[start : start + size] for start in range(0, len(order), size)]
 
-        def run(chosen: list[int]) -> None:
+        def run(chosen: Sequence[int]) -> Sequence[int]:
             for prefix, members in groups.items():
                 rows = [[*prefix, *insertions[k]] for k in chosen]
                 for i, (one_first, one_worst) in zip(members, self._behind(rows, members), strict=True):
                     first[chosen, i], worst[chosen, i] = one_first, one_worst
+            return chosen
 
-        for chosen, _ in zip(parts, in_order(run, parts, self.loaded.workers), strict=True):
+        for chosen, _ in zip(parts, in_order(fitting(run), parts, self.loaded.workers), strict=True):
             advance(len(chosen) * len(self.prompts))
         return Responses(first_token=first, displacement=worst - self._plain_worst[None, :])
 
