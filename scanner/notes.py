@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from .detector import Change, Evidence
+from .changes import Change
+from .detector import Evidence
 from .findings import Finding, Level, NotTested, Plugin
 from .model.candidate import Candidate
 from .sae.dictionaries import LayerDictionary

