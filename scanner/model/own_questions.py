@@ -14,13 +14,15 @@ from .prompts import NeutralPrompt, user_turn
 from .subject import own_samples, sampled_prompts
 
 LONGEST = 32  # tokens of a question
+OWN = "own_question"  # their cluster
 
 
 def own_questions(loaded: LoadedModel, *, chat: bool, seed: int, count: int) -> list[NeutralPrompt]:
     """At most `count` different questions, at temperature 1; without a chat template, beginnings of own texts."""
     if not chat:
-        texts = own_samples(loaded, seed=seed, count=count)
-        return list(sampled_prompts(loaded, texts, seed=seed).prompts)
+        samples = own_samples(loaded, seed=seed, count=count)
+        begun = sampled_prompts(loaded, samples, seed=seed).prompts
+        return [NeutralPrompt(text=prompt.text, cluster=OWN) for prompt in begun]
     head, tail = user_turn(loaded)
     written = continuations(
         loaded.model,
@@ -33,4 +35,4 @@ def own_questions(loaded: LoadedModel, *, chat: bool, seed: int, count: int) -> 
         workers=loaded.workers,
     )
     texts = tuple(loaded.decode(row).strip() for row in written if 0 < len(row) < LONGEST)
-    return [NeutralPrompt(text=t, cluster="own_question") for t in sorted(set(texts)) if t]
+    return [NeutralPrompt(text=t, cluster=OWN) for t in sorted(set(texts)) if t]
