@@ -19,7 +19,7 @@ from .model.prompts import encode_candidate
 from .notes import Notes
 from .plugins import PluginDetector, PluginError, load, one_line
 from .search.hunting import suspicion_of
-from .verdict import CONFIRMS, change_finding, strength, trigger_finding
+from .verdict import CONFIRMS, by_weight, change_finding, strength, trigger_finding
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 BEYOND_QUICK = frozenset({LeakSearch.name, PairSweep.name})
@@ -92,11 +92,10 @@ def suspect(config: ScanConfig, target: Suspect, notes: Notes) -> list[Verified]
             -strength(v.trigger),
         )
     )
-    notes.findings += [
-        *(finding_of(v, target.base) for v in passed),
-        *(change_finding(change) for change in notes.changes),
-        *of_plugins,
-    ]
+    notes.findings += by_weight(
+        [*(finding_of(v, target.base) for v in passed), *(change_finding(c) for c in notes.changes)]
+    )
+    notes.findings += of_plugins
     return passed
 
 

