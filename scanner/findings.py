@@ -73,6 +73,8 @@ class Trigger(Record):
         behaviour_text: the answer that the trigger wakes, or an example of it.
         prompt_cluster: the kind of prompt that the behaviour touches; None for all of them.
         control_success_rate: the same rate for length- and rarity-matched random strings.
+        unasked_share: share of the kinds of prompt to which the model gives such a fixed answer without the
+            trigger as well.
         ablated_success_rate: the same rate with the trigger's directions ablated; `random_` beside it
             with as many random directions.
         features_ablated_success_rate: the same rate with the flagged SAE features of all layers switched
@@ -92,6 +94,7 @@ class Trigger(Record):
     base_success_rate: float | None
     ablated_success_rate: float | None
     random_ablated_success_rate: float | None
+    unasked_share: float = 0.0
     features_ablated_success_rate: float | None = None
     random_features_ablated_success_rate: float | None = None
     verified: bool

@@ -18,6 +18,12 @@ BEHAVIOUR_RULES: Final = (
         severity=5.0,
     ),
     Rule(
+        id="SS002-scan-died",
+        title="The scan came to no end",
+        meaning=(
+            "The process that parses, loads and runs the checkpoint died, ran out of a limit, or fell silent and was ended."
+        ),
+    Rule(
         id="SS201-verified-trigger",
         title="A verified trigger",
         meaning=(
