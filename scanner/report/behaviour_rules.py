@@ -23,6 +23,10 @@ BEHAVIOUR_RULES: Final = (
         meaning=(
             "The process that parses, loads and runs the checkpoint died, ran out of a limit, or fell silent and was ended."
         ),
+        why="A file that makes its reader crash or hang is not checked, and may be made for that.",
+        advice="Nothing is known of the checkpoint. Look at what the message says; give more memory, or report the crash.",
+        severity=5.0,
+    ),
     Rule(
         id="SS201-verified-trigger",
         title="A verified trigger",

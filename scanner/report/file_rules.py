@@ -215,8 +215,4 @@ FILE_RULES: Final = (
         advice="Download the file again and compare its SHA-256 with the publisher's.",
         severity=5.0,
     ),
-        why="A file that makes its reader crash or hang is not checked, and may be made for that.",
-        advice="Nothing is known of the checkpoint. Look at what the message says; give more memory, or report the crash.",
-        severity=5.0,
-    ),
 )
