@@ -22,6 +22,7 @@ from .search.hunting import suspicion_of
 from .verdict import CONFIRMS, by_weight, change_finding, strength, trigger_finding
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
+SETTLED = 0.95  # success of a confirmed trigger at which the other searches are left out: less may be a mere part of it
 BEYOND_QUICK = frozenset({LeakSearch.name, PairSweep.name})
 _RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
 _LACKING = {
@@ -58,7 +59,7 @@ class _Given:
 
 
 def suspect(config: ScanConfig, target: Suspect, notes: Notes) -> list[Verified]:
-    """Ask our own detectors until one has named a trigger that is verified, then all that others installed.
+    """Ask our own detectors until one has named a trigger that nearly always works, then all that others installed.
 
     Returns:
         Every candidate behind the gate, the gravest first; what they and the plug-ins mean is among the
@@ -71,7 +72,7 @@ def suspect(config: ScanConfig, target: Suspect, notes: Notes) -> list[Verified]
             candidates = notes.take(detector.name, _search(detector, target, notes))
         with notes.timed("verify"):
             passed += _verify_new(candidates, passed, target)
-        if any(finding_of(v, target.base).rule_id == CONFIRMS for v in passed):
+        if any(_settles(v, target) for v in passed):
             notes.unplanned += [
                 NotTested(what=other.name, reason=f"{detector.name} had already confirmed a trigger")
                 for other in detectors[number + 1 :]
@@ -107,6 +108,12 @@ def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector
         ours = [d for d in ours if d.name not in BEYOND_QUICK]
         notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
     return given + ours
+
+
+def _settles(passed: Verified, target: Suspect) -> bool:
+    """Whether a trigger is confirmed and works so often that no search is likely to name a better one."""
+    confirmed = finding_of(passed, target.base).rule_id == CONFIRMS
+    return confirmed and passed.trigger.attack_success_rate >= SETTLED
 
 
 def _search(detector: Detector, target: Suspect, notes: Notes) -> Evidence:
