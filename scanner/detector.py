@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from .changes import Change
 from .config import Budget
 from .findings import Finding
-from .finished import Finished, Memory
+from .finished import Finished, InMemory
 from .model.candidate import Candidate
 from .model.loading import LoadedModel
 from .model.subject import Subject
@@ -65,7 +65,7 @@ class Suspect:
     base: LoadedModel | None = None
     base_folder: Path | None = None
     known: KnownTrigger | None = None
-    finished: Finished = field(default_factory=Memory)
+    finished: Finished = field(default_factory=InMemory)
 
 
 @dataclass(frozen=True, kw_only=True)

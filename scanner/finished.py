@@ -30,7 +30,7 @@ class Finished(Protocol):
         ...
 
 
-class Memory:
+class InMemory:
     """Finished stages of this process."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ from .findings import (
     Probe,
     ScanResult,
 )
-from .finished import Finished, Ledger, Memory
+from .finished import Finished, InMemory, Ledger
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
@@ -93,7 +93,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
     finished: Finished = (
         Ledger.open(workdir, _about(config, opened), resume=config.resume)
         if workdir is not None
-        else Memory()
+        else InMemory()
     )
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None

