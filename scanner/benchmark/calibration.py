@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..report.benchmark_summary import Calibrated, HeldOut
+from ..report.benchmark.summary import Calibrated, HeldOut
 from .breakdown import group_of
 from .operating_points import TARGETS, proportion, threshold_for
 from .samples import Sample, score_of, scored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..report.benchmark_comparison import AreaChange, Comparison, Key, RowChange
+from ..report.benchmark.comparison import AreaChange, Comparison, Key, RowChange
 from .measures import area
 from .records import Benchmark, Record
 from .samples import samples_of, scored

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..report.benchmark_summary import Curve, CurvePoint
+from ..report.benchmark.summary import Curve, CurvePoint
 from .measures import mean_share, success_of
 from .operating_points import CURVE_TARGET, share_above, threshold_for
 from .records import Record

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..report.benchmark_summary import UNMEASURED, Fitted
+from ..report.benchmark.summary import UNMEASURED, Fitted
 from .breakdown import group_of
 from .calibration import LEFT_OUT
 from .measures import area

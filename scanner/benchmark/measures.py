@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from ..findings import Interval
-from ..report.benchmark_summary import UNMEASURED, Cost, Estimate, Measures
+from ..report.benchmark.summary import UNMEASURED, Cost, Estimate, Measures
 from ..statistics import auroc_interval, auroc_of, wilson_interval
 from .operating_points import TARGETS, operating_point, proportion
 from .records import Record

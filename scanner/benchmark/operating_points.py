@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..report.benchmark_summary import UNMEASURED, Estimate, OperatingPoint, RocPoint
+from ..report.benchmark.summary import UNMEASURED, Estimate, OperatingPoint, RocPoint
 from ..statistics import wilson_interval
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Mapping
 
-from ..report.benchmark_summary import Cell, OrganismRow
+from ..report.benchmark.summary import Cell, OrganismRow
 from .operating_points import CURVE_TARGET, threshold_for
 from .records import Record, Truth
 from .samples import Sample, scored

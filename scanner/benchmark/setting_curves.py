@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..report.benchmark_summary import Curve, CurvePoint
+from ..report.benchmark.summary import Curve, CurvePoint
 from .measures import mean_share, success_of
 from .operating_points import CURVE_TARGET, share_above, threshold_for
 from .samples import Sample

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report.benchmark_summary import Curve, DetectorResult, Summary
+from ..report.benchmark.summary import Curve, DetectorResult, Summary
 from .breakdown import beside_twins, by_group, fine_tuned_share
 from .calibration import calibrations
 from .curves import curves

@@ -16,7 +16,7 @@ from .options import EXIT_COMPLETE, EXIT_FAILED, SeedOption, given_arguments, na
 if TYPE_CHECKING:
     from ..benchmark.cases import Case
     from ..benchmark.records import Benchmark, Record
-    from ..report.benchmark_summary import Summary
+    from ..report.benchmark.summary import Summary
 
 app = typer.Typer()
 _ELSEWHERE = ("-o", "--output", "--workdir", "--compare")
@@ -91,8 +91,8 @@ def bench(
     from ..benchmark.beside import beside as add_beside
     from ..benchmark.records import Setting
     from ..benchmark.summary import summarise
-    from ..report.benchmark_comparison import comparison_report
-    from ..report.benchmark_terminal import terminal
+    from ..report.benchmark.comparison import comparison_report
+    from ..report.benchmark.terminal import terminal
     from ..report.formats import parse_outputs, write_atomically
 
     outputs = parse_outputs(output or [], FORMATS)
@@ -193,9 +193,9 @@ def _earlier(path: Path) -> Benchmark:
 
 def _text(output: str, done: Benchmark, summary: Summary) -> str:
     from ..benchmark.reference import benign_reference
-    from ..report.benchmark_html import html
-    from ..report.benchmark_markdown import markdown
-    from ..report.benchmark_terminal import terminal
+    from ..report.benchmark.html import html
+    from ..report.benchmark.markdown import markdown
+    from ..report.benchmark.terminal import terminal
     from ..report.text import plain
 
     if output == "json":

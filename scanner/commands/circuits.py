@@ -17,8 +17,8 @@ from .options import EXIT_COMPLETE, DeviceOption, SeedOption, folder_option
 if TYPE_CHECKING:
     from ..model.loading import LoadedModel
     from ..model.prompts import NeutralPrompt, Placement, PromptSet
-    from ..report.circuits_formats import Study
     from ..report.formats import Output
+    from ..report.studies.circuits_formats import Study
 
 app = typer.Typer(
     help="Circuits, attribution graphs, and audits of inner states.",
@@ -210,15 +210,15 @@ def audit(
 
 
 def _outputs(specs: list[str] | None) -> list[Output]:
-    from ..report.circuits_formats import FORMATS
     from ..report.formats import parse_outputs
+    from ..report.studies.circuits_formats import FORMATS
 
     return parse_outputs(specs or [], FORMATS)
 
 
 def _show(study: Study, outputs: list[Output]) -> int:
-    from ..report.circuits_formats import render_outputs
-    from ..report.circuits_terminal import report
+    from ..report.studies.circuits_formats import render_outputs
+    from ..report.studies.circuits_terminal import report
 
     if not outputs:
         print_rich(report(study))

@@ -23,8 +23,8 @@ def explain(
     markdown: Annotated[bool, typer.Option("--markdown", help="The whole catalogue as a page.")] = False,
 ) -> int:
     """Say what a rule means, why it matters and what to do."""
-    from ..report import rule_pages
-    from ..report.rules import find
+    from ..report.rules import pages as rule_pages
+    from ..report.rules.registry import find
 
     if rule is None or markdown:
         print_data(rule_pages.markdown() if markdown else rule_pages.listing())

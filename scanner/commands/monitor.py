@@ -60,7 +60,7 @@ def monitor(
 
     Exits with 0 if nothing raised an alarm, with 1 if something did.
     """
-    from ..report.monitor_summary import monitor_summary
+    from ..report.studies.monitor_summary import monitor_summary
     from ..report.text import plain
     from ..safety.monitoring.watching import WatchPlan, watch
 

@@ -23,7 +23,7 @@ def _text(result: ScanResult) -> str:
 
 
 def _html(result: ScanResult) -> str:
-    from . import html
+    from .page import html
 
     return html.render(result)
 

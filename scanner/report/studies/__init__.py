@@ -1,0 +1,1 @@
+"""What the studies record, as text: circuits, safety mechanisms, monitors, hiding, misalignment."""
