@@ -11,6 +11,5 @@
 `agreement.py`    how well the screen foretells exact patching
 `graph.py`        attribution graphs of features, `pruning.py` what of them matters, `graph_check.py` whether
                   they hold in the model, `graph_story.py` all of it for one prompt
-`audits.py`       what the inner state says beside what the output says, read by `inner_reader.py`, with
-                  strings of `almost.py`
+`audits/`         what the inner state says beside what the output says
 """
