@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ...model.loading import LoadedModel
 from ...studies.circuits import GraphCheck
 from .agreement import rank_correlation
-from .graph import TracedPrompt
 from .pruning import influence_of, shares_of_input
+from .traced_prompt import TracedPrompt
 from .transcoders import Transcoder
 from .writers import find_writers
 

