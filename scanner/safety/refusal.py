@@ -23,8 +23,8 @@ from ..model.loading import LoadedModel, load_model
 from ..model.prompts import NeutralPrompt, encode
 from ..progress import Progress, Silent
 from ..statistics.intervals import wilson_interval
-from ..studies.safety import Orthogonalised, Rate, RefusalStudy
-from .choosing import Choice, Rows, choose_direction, mean_differences, next_token_logs, refusal_log_odds
+from ..studies.safety import DirectionCandidate, Orthogonalised, Rate, RefusalStudy
+from .choosing import Rows, choose_direction, mean_differences, next_token_logs, refusal_log_odds
 from .direction import direction_ablated, direction_added
 from .ordinary import OrdinaryTexts, ordinary_texts
 from .prompt_sets import RefusalPrompts, Split
@@ -133,7 +133,7 @@ def study_refusal(
     found = _with_direction(
         study,
         measured,
-        choice,
+        chosen,
         vector,
         harmful,
         harmless,
@@ -204,7 +204,7 @@ def _filtered(loaded: LoadedModel, rows: _Encoded, tokens: Sequence[int], *, ref
 def _with_direction(
     study: RefusalStudy,
     measured: _Measured,
-    choice: Choice,
+    chosen: DirectionCandidate,
     vector: Tensor,
     harmful: _Encoded,
     harmless: _Encoded,
@@ -214,8 +214,7 @@ def _with_direction(
     progress: Progress,
 ) -> RefusalStudy:
     """The study with what ablation and addition do, beside a random direction of the same length."""
-    assert choice.chosen is not None
-    chosen, loaded = choice.candidates[choice.chosen], measured.loaded
+    loaded = measured.loaded
     noise = torch.randn(loaded.width, generator=torch.Generator().manual_seed(seed))
     noise *= vector.norm() / noise.norm()
     with progress.stage("taking the direction out and adding it", 7) as stage:
