@@ -21,8 +21,8 @@ from ..model.loading import LoadedModel
 from ..progress import Progress, Silent
 from ..sae.dictionaries import LayerDictionary
 from ..studies.safety import FeatureShift, JailbreakStudy, SafetyFeature, TokenTrace
-from .refusal import encoded_prompts, rate_of
-from .refusals import Refusals, answers_to
+from .refusal import encoded_prompts
+from .refusals import Refusals, answers_to, rate_of
 from .restoring import DRAWS, restorations_of
 from .shared_tokens import SharedStates, aligned, dense_codes, peak_changes, shared_states
 from .shifts import feature_shifts, worth_listing

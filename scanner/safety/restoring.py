@@ -14,8 +14,7 @@ from ..sae.dictionaries import LayerDictionary
 from ..studies.safety import FeatureShift, Restoration
 from .catalogue import Chosen, matched_random
 from .holding import Held
-from .refusal import rate_of
-from .refusals import Refusals
+from .refusals import Refusals, rate_of
 from .shared_tokens import Pair, PeakChange, shared_states
 from .shifts import Q_VALUE
 
