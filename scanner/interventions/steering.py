@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel, decoder_layers
@@ -21,7 +21,8 @@ from ..model.subject import text_loss
 from ..statistics.intervals import wilson_interval
 from ..studies.share import Share
 from ..studies.steering import SteeringEffect
-from .edits import Edit, Positions, StateEdit
+from .changed_states import StateEdit, changed
+from .edits import Edit, Positions
 
 NEW_TOKENS = 24
 
@@ -39,33 +40,20 @@ def steered(loaded: LoadedModel, edits: Sequence[Edit]) -> Iterator[None]:
     for edit in edits:
         if not 0 <= edit.layer < len(modules):
             raise ValueError(f"an edit needs a layer from 0 to {len(modules) - 1}, got {edit.layer}")
-    acts = [(edit.layer, edit.positions, edit.on(loaded)) for edit in edits]
-    handles = []
-    try:
-        for layer in sorted({layer for layer, _, _ in acts}):
-            own = [(positions, act) for at, positions, act in acts if at == layer]
-            handles.append(modules[layer].register_forward_hook(_hook(own)))
+    with changed([(modules[edit.layer], _at(edit.positions, edit.on(loaded))) for edit in edits]):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _hook(
-    acts: Sequence[tuple[Positions, StateEdit]],
-) -> Callable[[nn.Module, object, Tensor | tuple[Tensor, ...]], Tensor | tuple[Tensor, ...]]:
-    def hook(
-        _module: nn.Module, _args: object, output: Tensor | tuple[Tensor, ...]
-    ) -> Tensor | tuple[Tensor, ...]:
-        states = output[0] if isinstance(output, tuple) else output
-        for positions, act in acts:
-            if positions == "all" or states.shape[1] == 1:
-                states = act(states.reshape(-1, states.shape[-1])).reshape(states.shape)
-            else:  # the prompt: only the state that the answer starts from
-                states = torch.cat([states[:, :-1], act(states[:, -1])[:, None]], dim=1)
-        return (states, *output[1:]) if isinstance(output, tuple) else states
+def _at(positions: Positions, act: StateEdit) -> StateEdit:
+    """An edit of states [N, d] as one of states [B, T, d], at its positions."""
 
-    return hook
+    def edit(states: Tensor) -> Tensor:
+        if positions == "all" or states.shape[1] == 1:
+            return act(states.reshape(-1, states.shape[-1])).reshape(states.shape)
+        # The prompt: only the state that the answer starts from.
+        return torch.cat([states[:, :-1], act(states[:, -1])[:, None]], dim=1)
+
+    return edit
 
 
 def measure_steering(

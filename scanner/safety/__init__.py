@@ -8,6 +8,7 @@
 `contrast.py`      SAE features that tell a concept's prompts apart
 `catalogue.py`     the safety features of a checkpoint, with their causal check
 `comparing.py`     what became of them in another checkpoint
-`jailbreak.py`     a request beside its jailbroken form
+`jailbreak.py`     a request beside its jailbroken form: `shifts.py` what sleeps and what wakes, `restoring.py`
+                   what brings refusal back
 `monitoring/`      probes and circuits that watch every token while the model writes
 """

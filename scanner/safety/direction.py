@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
+from ..interventions.changed_states import changed
+from ..interventions.edits import AddDirection
+from ..interventions.spans import without_span
+from ..interventions.steering import steered
 from ..model.loading import LoadedModel, decoder_layers
 
 
@@ -20,52 +22,30 @@ from ..model.loading import LoadedModel, decoder_layers
 def direction_ablated(loaded: LoadedModel, direction: Tensor) -> Iterator[None]:
     """Within the block the residual stream never holds anything along `direction` [d], at any token."""
     unit = _on(loaded, direction)
-    unit = unit / unit.norm()
+    basis = (unit / unit.norm())[None]
 
     def without(states: Tensor) -> Tensor:
-        left: Tensor = states - (states @ unit)[..., None] * unit
-        return left
+        return without_span(states, basis)
 
-    def on_input(
-        _module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if arguments:
-            return (without(arguments[0]), *arguments[1:]), named
-        return arguments, {**named, "hidden_states": without(named["hidden_states"])}
+    def without_where_it_is_stream(states: Tensor) -> Tensor:
+        # A part of a block may give something else first: a router its choices, say, or nothing.
+        is_stream = isinstance(states, Tensor) and states.shape[-1] == loaded.width
+        return without(states) if is_stream else states
 
-    def on_output(_module: nn.Module, _arguments: object, output: Any) -> Any:
-        states = output[0] if isinstance(output, tuple) else output
-        if not isinstance(states, Tensor) or states.shape[-1] != len(unit):
-            return output
-        return (without(states), *output[1:]) if isinstance(output, tuple) else without(states)
-
-    handles: list[RemovableHandle] = []
-    try:
-        for layer in decoder_layers(loaded.model):
-            handles.append(layer.register_forward_pre_hook(on_input, with_kwargs=True))
-            handles.append(layer.register_forward_hook(on_output))
-            handles += [
-                part.register_forward_hook(on_output) for part in layer.children() if _multiplies(part)
-            ]
+    layers = decoder_layers(loaded.model)
+    writing = [part for layer in layers for part in (layer, *filter(_multiplies, layer.children()))]
+    with changed(
+        [(part, without_where_it_is_stream) for part in writing],
+        before=[(layer, without) for layer in layers],
+    ):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
 def direction_added(loaded: LoadedModel, layer: int, change: Tensor) -> Iterator[None]:
     """Within the block `change` [d] is added to the residual stream behind one layer, at every token."""
-    vector = _on(loaded, change)
-
-    def add(_module: nn.Module, _arguments: object, output: Any) -> Any:
-        return (output[0] + vector, *output[1:]) if isinstance(output, tuple) else output + vector
-
-    handle = decoder_layers(loaded.model)[layer].register_forward_hook(add)
-    try:
+    with steered(loaded, [AddDirection(layer=layer, direction=_on(loaded, change))]):
         yield
-    finally:
-        handle.remove()
 
 
 def _on(loaded: LoadedModel, direction: Tensor) -> Tensor:

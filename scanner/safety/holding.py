@@ -6,19 +6,22 @@ key-value cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..interventions.changed_states import StateEdit, changed
 from ..model.generation import continuations
 from ..model.loading import LoadedModel, decoder_layers
 from ..sae.autoencoder import SparseAutoencoder
 from ..sae.dictionaries import LayerDictionary
 from .refusals import ANSWER_TOKENS
 from .shared_tokens import Pair, dense_codes
+
+# Changes, in place, the states [B, T, d] of the request of a number at the columns of its shared tokens.
+Change = Callable[[Tensor, int, list[int]], None]
 
 
 class Held:
@@ -69,7 +72,7 @@ class Held:
             seed: where given, what they lack is written along random directions of the same lengths instead.
         """
 
-        def changer(layer: int) -> Any:
+        def changer(layer: int) -> Change:
             sae, own = chosen[layer]
             index = torch.tensor(list(own))
             directions = sae.w_dec[index.to(sae.w_dec.device)].float()
@@ -91,24 +94,19 @@ class Held:
             yield
 
     @contextmanager
-    def _hooked(self, changes: Mapping[int, Any]) -> Iterator[None]:
-        def hook_of(change: Any) -> Any:
-            def hook(_module: nn.Module, _arguments: object, output: Any) -> Any:
-                states = output[0] if isinstance(output, tuple) else output
+    def _hooked(self, changes: Mapping[int, Change]) -> Iterator[None]:
+        def edit_of(change: Change) -> StateEdit:
+            def edit(states: Tensor) -> Tensor:
                 if states.shape[:2] != (len(self._pairs), self._width):
-                    return output  # a step of writing, not the prompt
+                    return states  # a step of writing, not the prompt
                 states = states.clone()
                 for number, pair in enumerate(self._pairs):
                     start = self._width - len(pair.jailbroken)
                     change(states, number, [start + at for at in pair.at_jailbroken])
-                return (states, *output[1:]) if isinstance(output, tuple) else states
+                return states
 
-            return hook
+            return edit
 
         modules = decoder_layers(self._loaded.model)
-        handles = [modules[layer].register_forward_hook(hook_of(change)) for layer, change in changes.items()]
-        try:
+        with changed([(modules[layer], edit_of(change)) for layer, change in changes.items()]):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()

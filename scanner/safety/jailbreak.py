@@ -1,4 +1,4 @@
-"""What a jailbreak does inside: which features it puts to sleep, which it wakes, and what brings refusal back.
+"""The story of one study of a jailbreak: what it puts to sleep inside, what it wakes, and what brings refusal back.
 
 Only pairs that the jailbreak opens are dissected: the plain request is refused, its jailbroken form is not. Half
 of them choose the features, on the other half these are put back, beside matched random ones.
@@ -9,39 +9,27 @@ Source: ours; activation patching as in Meng et al. 2022, on SAE features.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Literal
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from scipy.stats import ttest_1samp
 from torch import Tensor
 
 from ..errors import UsageError
 from ..findings import NotTested
-from ..interventions.ablation import features_ablated
 from ..model.activations import last_token_states
 from ..model.loading import LoadedModel
 from ..progress import Progress, Silent
 from ..sae.dictionaries import LayerDictionary
-from ..statistics.discovery import q_values
-from ..studies.safety import FeatureShift, JailbreakStudy, Restoration, SafetyFeature, TokenTrace
-from .catalogue import Chosen, matched_random
-from .holding import Held
-from .refusal import encoded_prompts, rate_of
-from .refusals import Refusals, answers_to
-from .shared_tokens import Pair, PeakChange, SharedStates, aligned, dense_codes, peak_changes, shared_states
+from ..studies.safety import FeatureShift, JailbreakStudy, SafetyFeature, TokenTrace
+from .refusal import encoded_prompts
+from .refusals import Refusals, answers_to, rate_of
+from .restoring import DRAWS, restorations_of
+from .shared_tokens import SharedStates, aligned, dense_codes, peak_changes, shared_states
+from .shifts import feature_shifts, worth_listing
 
-ENOUGH = 5  # requests from which on there is a test
 HALVED = 8  # opened pairs from which on finding and restoring use different ones
-Q_VALUE = 0.05
-HALF = 0.5  # share of a feature's activity that must be gone (or new) for it to be suppressed (or awake)
-STRONGEST = 32  # features of any kind that are held or silenced, at most
-OTHERS = 12  # features of no concept that are listed
 TRACED = 12  # features shown token by token
 AT_MOST = 32  # pairs that are restored
-DRAWS = 5
 
 
 def dissect_jailbreak(
@@ -101,13 +89,13 @@ def dissect_jailbreak(
     with progress.stage("features at the shared tokens"):
         states = shared_states(loaded, both, layers)
         changes = peak_changes(states, dictionaries)
-        shifts = _shifts(changes, dictionaries, features)
+        shifts = feature_shifts(changes, dictionaries, features)
     marked = {state: [s for s in shifts if s.state == state] for state in ("suppressed", "awake")}
-    listed = _listed(shifts)
+    listed = worth_listing(shifts)
     held = [aligned(rows[0][i], rows[1][i]) for i in restoring[:AT_MOST]]
     with progress.stage("putting back what sleeps", 4 + 2 * DRAWS + len(layers)) as stage:
         restorations = []
-        for made in _restorations(loaded, held, shifts, changes, dictionaries, refusals, seed):
+        for made in restorations_of(loaded, held, shifts, changes, dictionaries, refusals, seed):
             restorations.append(made)
             stage.advance()
     first = opened[0]
@@ -133,129 +121,6 @@ def dissect_jailbreak(
             "seconds": time.perf_counter() - started,
         }
     )  # fmt: skip
-
-
-def _shifts(
-    changes: Mapping[int, PeakChange],
-    dictionaries: Sequence[LayerDictionary],
-    features: Sequence[SafetyFeature],
-) -> list[FeatureShift]:
-    """Every feature that fires in either form, once for each concept that lists it; the largest change first."""
-    concepts: dict[tuple[int, int], list[str]] = {}
-    for feature in features:
-        concepts.setdefault((feature.layer, feature.feature), []).append(feature.concept)
-    norms = {d.layer: d.sae.w_dec.norm(dim=1).double().cpu().numpy() for d in dictionaries}
-    found: list[tuple[int, int, float, float, float]] = []
-    for layer, change in changes.items():
-        plain, jailbroken = change.plain.mean(0), change.jailbroken.mean(0)
-        p = _paired_p(change)
-        fires = np.flatnonzero((plain > 0) | (jailbroken > 0)).tolist()
-        found += [(layer, f, float(plain[f]), float(jailbroken[f]), float(p[f])) for f in fires]
-    tested = len(next(iter(changes.values())).plain) >= ENOUGH
-    q = q_values(np.array([entry[4] for entry in found])).tolist() if tested else [None] * len(found)
-    shifts: list[FeatureShift] = []
-    for (layer, f, plain_mean, now, _), q_value in zip(found, q, strict=True):
-        sure = q_value is None or q_value < Q_VALUE
-        made = FeatureShift(
-            concept="", layer=layer, feature=f, plain=plain_mean, jailbroken=now,
-            written=(now - plain_mean) * float(norms[layer][f]), q_value=q_value,
-            state=_state(plain_mean, now) if sure else "unchanged",
-        )  # fmt: skip
-        shifts += [made.model_copy(update={"concept": name}) for name in concepts.get((layer, f), [""])]
-    return sorted(shifts, key=lambda s: -abs(s.written))
-
-
-def _state(plain: float, now: float) -> Literal["suppressed", "awake", "unchanged"]:
-    if now < HALF * plain:
-        return "suppressed"
-    return "awake" if plain < HALF * now else "unchanged"
-
-
-def _paired_p(change: PeakChange) -> np.ndarray:
-    """Two-sided paired t-test of every feature, [F]; without any spread 1 for no change and 0 for one."""
-    difference = change.jailbroken - change.plain
-    if len(difference) < ENOUGH:
-        return np.ones(difference.shape[1])
-    spread = difference.std(0) > 1e-12
-    p = np.where(np.abs(difference.mean(0)) > 1e-12, 0.0, 1.0)
-    p[spread] = ttest_1samp(difference[:, spread], 0.0).pvalue
-    return p
-
-
-def _listed(shifts: Sequence[FeatureShift]) -> list[FeatureShift]:
-    """Every catalogued feature, and the strongest of the others that changed."""
-    others = [s for s in shifts if not s.concept and s.state != "unchanged"][:OTHERS]
-    return [*(s for s in shifts if s.concept), *others]
-
-
-def _chosen(shifts: Sequence[FeatureShift], dictionaries: Sequence[LayerDictionary], most: int) -> Chosen:
-    per_layer: dict[int, list[int]] = {}
-    for layer, feature in list(dict.fromkeys((s.layer, s.feature) for s in shifts))[:most]:
-        per_layer.setdefault(layer, []).append(feature)
-    return {d.layer: (d.sae, per_layer[d.layer]) for d in dictionaries if d.layer in per_layer}
-
-
-def _restorations(
-    loaded: LoadedModel,
-    pairs: Sequence[Pair],
-    shifts: Sequence[FeatureShift],
-    changes: Mapping[int, PeakChange],
-    dictionaries: Sequence[LayerDictionary],
-    refusals: Refusals,
-    seed: int,
-) -> Iterator[Restoration]:
-    batch = Held(loaded, pairs)
-    suppressed = [s for s in shifts if s.state == "suppressed"]
-    by_layer = {d.layer: d for d in dictionaries}
-    plain = shared_states(loaded, batch.pairs, list(by_layer)).plain
-    safety = _chosen([s for s in suppressed if s.concept], dictionaries, STRONGEST)
-    asleep = _chosen(suppressed, dictionaries, STRONGEST)
-    awake = _chosen([s for s in shifts if s.state == "awake"], dictionaries, STRONGEST)
-
-    def refused(
-        how: str,
-        count: int,
-        hold: Chosen | None = None,
-        silence: Chosen | None = None,
-        noise: int | None = None,
-    ) -> Restoration:
-        with ExitStack() as stack:
-            if silence:
-                stack.enter_context(features_ablated(loaded, silence))
-            if hold:
-                stack.enter_context(batch.features(hold, plain, by_layer, noise))
-            return Restoration(
-                how=how, features=count, refused=rate_of(refusals.flags(loaded, batch.answers()))
-            )
-
-    counts = [sum(len(own) for _, own in chosen.values()) for chosen in (safety, asleep, awake)]
-    if safety:
-        yield refused("safety features", counts[0], safety)
-    if asleep:
-        yield refused("any suppressed", counts[1], asleep)
-    if awake:
-        yield refused("awake silenced", counts[2], None, awake)
-    if asleep and awake:
-        yield refused("both", counts[1] + counts[2], asleep, awake)
-    norms = {
-        d.layer: changes[d.layer].plain.mean(0) * d.sae.w_dec.norm(dim=1).double().cpu().numpy()
-        for d in dictionaries
-    }
-    flagged = {layer: own for layer, (_, own) in (safety or asleep).items()}
-    moved = [s for s in shifts if s.state != "unchanged" or (s.q_value is not None and s.q_value < Q_VALUE)]
-    changed = {d.layer: {s.feature for s in moved if s.layer == d.layer} for d in dictionaries}
-    for draw in range(DRAWS if flagged else 0):
-        others = matched_random(flagged, dictionaries, norms, seed + draw, changed)
-        yield refused("unchanged features", sum(len(own) for _, own in others.values()), others)
-    lacking = safety or asleep
-    for draw in range(DRAWS if lacking else 0):
-        yield refused(
-            "random directions", sum(len(o) for _, o in lacking.values()), lacking, None, seed + 100 * draw
-        )
-    for layer in by_layer:
-        with batch.streams(layer, plain[layer]):
-            rate = rate_of(refusals.flags(loaded, batch.answers()))
-        yield Restoration(how=f"stream at layer {layer}", features=0, refused=rate)
 
 
 def _traces(

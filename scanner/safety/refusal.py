@@ -22,13 +22,12 @@ from ..interventions.orthogonal import direction_is_written, write_orthogonalise
 from ..model.loading import LoadedModel, load_model
 from ..model.prompts import NeutralPrompt, encode
 from ..progress import Progress, Silent
-from ..statistics.intervals import wilson_interval
-from ..studies.safety import Orthogonalised, Rate, RefusalStudy
-from .choosing import Choice, Rows, choose_direction, mean_differences, next_token_logs, refusal_log_odds
+from ..studies.safety import DirectionCandidate, Orthogonalised, Rate, RefusalStudy
+from .choosing import Rows, choose_direction, mean_differences, next_token_logs, refusal_log_odds
 from .direction import direction_ablated, direction_added
 from .ordinary import OrdinaryTexts, ordinary_texts
 from .prompt_sets import RefusalPrompts, Split
-from .refusals import Refusals, answers_to, refusal_tokens, refusals_of
+from .refusals import Refusals, answers_to, rate_of, refusal_tokens, refusals_of
 
 STRENGTHS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 INDUCED = 0.9  # share of harmless validation requests that must be refused for a strength to do
@@ -133,7 +132,7 @@ def study_refusal(
     found = _with_direction(
         study,
         measured,
-        choice,
+        chosen,
         vector,
         harmful,
         harmless,
@@ -164,12 +163,6 @@ class _Measured:
     def rate(self, rows: Rows) -> Rate:
         """The share of requests that are refused."""
         return rate_of(self.refusals.flags(self.loaded, answers_to(self.loaded, rows)))
-
-
-def rate_of(flags: Sequence[bool]) -> Rate:
-    """A share of prompts with its interval."""
-    hits, total = sum(flags), len(flags)
-    return Rate(share=hits / max(total, 1), interval=wilson_interval(hits, total), prompts=total)
 
 
 def encoded_prompts(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
@@ -204,7 +197,7 @@ def _filtered(loaded: LoadedModel, rows: _Encoded, tokens: Sequence[int], *, ref
 def _with_direction(
     study: RefusalStudy,
     measured: _Measured,
-    choice: Choice,
+    chosen: DirectionCandidate,
     vector: Tensor,
     harmful: _Encoded,
     harmless: _Encoded,
@@ -214,8 +207,7 @@ def _with_direction(
     progress: Progress,
 ) -> RefusalStudy:
     """The study with what ablation and addition do, beside a random direction of the same length."""
-    assert choice.chosen is not None
-    chosen, loaded = choice.candidates[choice.chosen], measured.loaded
+    loaded = measured.loaded
     noise = torch.randn(loaded.width, generator=torch.Generator().manual_seed(seed))
     noise *= vector.norm() / noise.norm()
     with progress.stage("taking the direction out and adding it", 7) as stage:

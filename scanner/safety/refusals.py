@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel
+from ..statistics.intervals import wilson_interval
+from ..studies.safety import Rate
 
 # Lower case, straight apostrophes. Source: the kind of list of Zou et al. 2023 and Arditi et al. 2024; ours.
 MARKERS = (
@@ -76,6 +78,12 @@ def refusals_of(
         if count >= _COMMON * len(harmful) and theirs[opening] <= _RARE * len(harmless)
     )
     return Refusals(markers=tuple(markers), openings=openings)
+
+
+def rate_of(flags: Sequence[bool]) -> Rate:
+    """A share of prompts with its interval."""
+    hits, total = sum(flags), len(flags)
+    return Rate(share=hits / max(total, 1), interval=wilson_interval(hits, total), prompts=total)
 
 
 def refusal_tokens(

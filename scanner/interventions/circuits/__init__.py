@@ -9,8 +9,8 @@
 `finding.py`      a small circuit that keeps the effect; faithfulness and completeness
 `transcoders.py`  sparse stand-ins for the MLPs, `linearised.py` the model made linear around one prompt
 `agreement.py`    how well the screen foretells exact patching
-`graph.py`        attribution graphs of features, `pruning.py` what of them matters, `graph_check.py` whether
-                  they hold in the model, `graph_story.py` all of it for one prompt
-`audits.py`       what the inner state says beside what the output says, read by `inner_reader.py`, with
-                  strings of `almost.py`
+`tracing.py`      every effect of every feature on a prompt, kept in `traced_prompt.py`
+`graph.py`        the attribution graph of it, cut by `pruning.py` to what matters; `graph_check.py` whether
+                  it holds in the model, `graph_story.py` all of it for one prompt
+`audits/`         what the inner state says beside what the output says
 """

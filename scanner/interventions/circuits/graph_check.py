@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from ...model.loading import LoadedModel
 from ...studies.circuits import GraphCheck
+from ..changed_states import StateEdit, changed
 from .agreement import rank_correlation
-from .graph import TracedPrompt
 from .pruning import influence_of, shares_of_input
+from .traced_prompt import TracedPrompt
 from .transcoders import Transcoder
 from .writers import find_writers
 
@@ -55,32 +56,26 @@ def _actual(
 ) -> Tensor:
     by_layer = {t.layer: t.sae for t in transcoders}
     ids = torch.tensor([list(traced.ids)] * (len(chosen) + 1), device=loaded.model.device)
-    handles = []
+    edits: list[tuple[nn.Module, StateEdit]] = []
     for writer in find_writers(loaded):
         rows = (traced.layer[chosen.to(traced.layer.device)] == writer.layer).nonzero().squeeze(1).cpu()
         if writer.is_attention or not len(rows):
             continue
         which = chosen[rows].to(traced.feature.device)
         taken = traced.activation[which, None] * by_layer[writer.layer].w_dec[traced.feature[which]].float()
-
-        def silence(
-            _module: nn.Module,
-            _args: object,
-            out: Tensor,
-            rows: Tensor = rows,
-            at: Tensor = traced.position[which],
-            taken: Tensor = taken,
-        ) -> Tensor:
-            changed = out.clone()
-            changed[rows.to(out.device), at] -= taken.to(out.dtype)
-            return changed
-
-        handles.append(writer.module.register_forward_hook(silence))
-    try:
-        with torch.inference_mode():
-            logits = loaded.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1].float()
-    finally:
-        for handle in handles:
-            handle.remove()
+        edits.append((writer.module, _silencing(rows, traced.position[which], taken)))
+    with changed(edits), torch.inference_mode():
+        logits = loaded.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1].float()
     centred: Tensor = (logits[:, traced.logits[0]] - logits.mean(1)).cpu()
     return centred[-1] - centred[:-1]  # the last copy is the prompt as it is
+
+
+def _silencing(rows: Tensor, at: Tensor, taken: Tensor) -> StateEdit:
+    """Each of `rows` of the batch loses its own vector of `taken` at its position."""
+
+    def silence(written: Tensor) -> Tensor:
+        left = written.clone()
+        left[rows.to(written.device), at] -= taken.to(written.dtype)
+        return left
+
+    return silence

@@ -13,9 +13,10 @@ from ...model.prompts import NeutralPrompt, PromptSet, encode
 from ...model.subject import own_samples
 from ...progress import Progress, Silent
 from ...studies.circuits import AttributionGraph
-from .graph import EXPLORED, attribution_graph
+from .graph import attribution_graph
 from .graph_check import check_graph
 from .linearised import Held
+from .tracing import EXPLORED
 from .transcoders import TranscoderRecipe, load_transcoders, train_transcoders
 
 SAMPLES = 64  # own texts that transcoders learn from beside the prompts

@@ -3,6 +3,9 @@
 The input of the attention's output projection is the heads side by side, so a head is a slice of it; the
 input of the MLP's last projection is its neurons. Both are found by what they do and not by a name: the
 last module that runs inside the attention (behind it, inside the layer) and gives the stream's width.
+
+A monitor finds its modules by name instead (`safety/monitoring/readouts.py`): this takes a pass over a token,
+and needs one MLP a layer with one last projection.
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 A head's part of a direction is linear in what goes *into* the attention's output matrix, so that one is read
 there; attention, MLP and residual stream are read where they come out.
+
+Modules are found by name and not, as circuits find theirs (`circuits/writers.py`), by a pass over a token: the
+model is somebody else's and may be serving, so that every hook on it, another monitor's say, would see that
+token as a conversation. And an MLP of experts, which has no last projection of its own, can be read as well.
 """
 
 from __future__ import annotations

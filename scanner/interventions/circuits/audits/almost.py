@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...model.loading import LoadedModel
+from ....model.loading import LoadedModel
 
 NEIGHBOURS = 6  # nearest tokens in the embedding that stand in for each token of a short trigger
 

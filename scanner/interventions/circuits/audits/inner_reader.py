@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...model.generation import LeftPadded, greedy_answers
-from ...model.loading import LoadedModel, decoder_layers
+from ....model.generation import LeftPadded, greedy_answers
+from ....model.loading import LoadedModel, decoder_layers
 
 READ_TOKENS = 6  # tokens of an answer that are compared
 RIDGE = 1e-2  # of the mean variance of the stream
