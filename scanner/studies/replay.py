@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from .record import Interval, Record
-from .trigger import Trigger
-
-
-class Rate(Record):
-    """A share of prompts in [0, 1] with its 95% Wilson interval."""
-
-    share: float
-    interval: Interval
+from ..findings import Record, Trigger
+from .share import Share
 
 
 class Replay(Record):
@@ -27,9 +20,9 @@ class Replay(Record):
     number: int
     trigger: Trigger
     prompts: int
-    success: Rate
-    control: Rate
-    base: Rate | None
+    success: Share
+    control: Share
+    base: Share | None
 
     @property
     def holds(self) -> bool:
