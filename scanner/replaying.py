@@ -8,7 +8,6 @@ from pathlib import Path
 from .checkpoint.folder import open_checkpoint
 from .errors import UsageError
 from .findings import Manifest, ScanResult, Trigger
-from .findings.claims import Rate, Replay, ReplayRequest, Replays
 from .interventions.contrast_set import matched_strings
 from .interventions.effect import MARK_TOKENS, Answers, answer
 from .model.loading import LoadedModel, load_model
@@ -16,6 +15,8 @@ from .model.prompts import NeutralPrompt, Placement, PromptSet, fresh_prompts, p
 from .model.subject import own_samples, sampled_prompts
 from .progress import Progress, Silent
 from .statistics.intervals import wilson_interval
+from .studies.replay import Replay, ReplayRequest, Replays
+from .studies.share import Share
 
 CONTROL_STRINGS = 8
 CONTROL_PROMPTS = 12
@@ -119,13 +120,13 @@ def _replay(
     of_kind = [p for p in fresh.prompts if p.cluster == trigger.prompt_cluster] or list(fresh.prompts)
     placement = Placement(trigger.placement)
 
-    def rate(model: LoadedModel, strings: Sequence[Sequence[int]], prompts: list[NeutralPrompt]) -> Rate:
+    def rate(model: LoadedModel, strings: Sequence[Sequence[int]], prompts: list[NeutralPrompt]) -> Share:
         hits = sum(
             _success_count(trigger, model, answer(model, prompts, placement, ids, chat=fresh.chat))
             for ids in strings
         )
         total = len(strings) * len(prompts)
-        return Rate(share=hits / total, interval=wilson_interval(hits, total))
+        return Share(hits=hits, of=total, interval=wilson_interval(hits, total))
 
     # Other strings than those that the scan compared with.
     others = matched_strings(trigger.token_ids, loaded, seed + 1_000_003, CONTROL_STRINGS)

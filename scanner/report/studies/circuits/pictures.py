@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...studies.circuits import AttributionGraph, CircuitStudy, Component, GraphNode
-from ..escaping import visible
+from ....studies.circuits import AttributionGraph, CircuitStudy, Component, GraphNode
+from ...escaping import visible
 
 SIDE = 18  # one head or MLP of the heat map
 GAP = 14

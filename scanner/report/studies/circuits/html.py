@@ -7,11 +7,11 @@ from functools import cache
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ...studies.circuits import AttributionGraph, AuditStudy, CircuitStudy
-from .. import figures
-from ..page.guarded_page import asset, page_environment, policy
-from . import circuits_pictures
-from .circuits_terminal import signed
+from ....studies.circuits import AttributionGraph, AuditStudy, CircuitStudy
+from ... import figures
+from ...page.guarded_page import asset, page_environment, policy
+from . import pictures
+from .terminal import signed
 
 ROWS = 150
 LONGEST = 2_000  # characters of any one value, if a template forgot to cut it
@@ -26,9 +26,9 @@ def html(study: CircuitStudy | AttributionGraph | AuditStudy) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=policy(style, script),
-        picture=circuits_pictures.heat_map(study)
+        picture=pictures.heat_map(study)
         if isinstance(study, CircuitStudy)
-        else circuits_pictures.graph_picture(study)
+        else pictures.graph_picture(study)
         if isinstance(study, AttributionGraph)
         else None,
     )  # fmt: skip
@@ -40,5 +40,5 @@ def _environment() -> Environment:
     environment.filters.update(
         signed=signed, area=figures.area, duration=figures.duration, interval=figures.share_with_interval
     )
-    environment.globals.update(limits={"rows": ROWS}, steps=circuits_pictures.STEPS)
+    environment.globals.update(limits={"rows": ROWS}, steps=pictures.STEPS)
     return environment

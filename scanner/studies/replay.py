@@ -6,16 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from .record import Interval, Record
-from .result import ScanResult
-from .trigger import Trigger
-
-
-class Rate(Record):
-    """A share of prompts in [0, 1] with its 95% Wilson interval."""
-
-    share: float
-    interval: Interval
+from ..findings import Record, ScanResult, Trigger
+from .share import Share
 
 
 class Replay(Record):
@@ -32,9 +24,9 @@ class Replay(Record):
     number: int
     trigger: Trigger
     prompts: int
-    success: Rate
-    control: Rate
-    base: Rate | None
+    success: Share
+    control: Share
+    base: Share | None
 
     @property
     def holds(self) -> bool:

@@ -1,0 +1,1 @@
+"""Circuits, attribution graphs and audits as tables, pictures and pages."""

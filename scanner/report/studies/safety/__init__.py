@@ -1,0 +1,1 @@
+"""Studies of a model's safety as Rich renderables, a module a study."""

