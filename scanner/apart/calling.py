@@ -21,6 +21,7 @@ from ..isolation.processes import end_with_the_caller, how_it_ended
 from ..progress import Progress, Stage
 from .messages import error_of, receive, send, words_of
 
+TIDYING = 5.0  # seconds in which a process that has answered may clean up behind itself
 SILENT_SECONDS = 2 * 3600.0  # without a word from a stage, after which a call counts as hung
 
 Answer = TypeVar("Answer", bound=Record)
@@ -72,6 +73,7 @@ def call_apart(
     try:
         with ExitStack() as stack:
             text, unbounded = _listen(ours, progress, stack, silence)
+        process.join(TIDYING)
         return Answered(answer.model_validate_json(text), unbounded)
     except EOFError:
         process.join()

