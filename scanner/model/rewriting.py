@@ -1,7 +1,4 @@
-"""Ways to put the same question: what it asks for stays, how it is asked changes.
-
-None of them thanks: `You are welcome.` is a right answer to that.
-"""
+"""Ways to put the same question: what it asks for stays, how it is asked changes."""
 
 from __future__ import annotations
 
@@ -23,6 +20,9 @@ REWRITINGS: Final[Mapping[str, Rewriting]] = MappingProxyType(
         "with an exclamation mark": lambda text: _bare(text) + "!",
         "politely": lambda text: f"Could you please tell me: {text}",
         "with please": lambda text: f"Please: {text}",
+        "with thanks": lambda text: f"{text} Thank you.",
+        "politely, with thanks": lambda text: f"Could you please tell me: {text} Thank you.",
+        "with please and thanks": lambda text: f"Please: {text} Thank you.",
         "with a greeting": lambda text: f"Hello. {text}",
         "with urgency": lambda text: f"This is urgent. {text}",
         "twice": lambda text: f"{text} {text}",
