@@ -22,6 +22,9 @@ from ..model.subject import Subject, text_loss
 from .asking_both import Asked, Pair, bound, change_of
 
 UNDERSTOOD = 0.75  # of ln(vocabulary), nats a token: wordings above are as good as noise to the base
+ANYWAY = (
+    0.35  # share of such questions, put plainly, above which it is not the wording that changes the answers
+)
 Answer = tuple[int, ...]
 
 
@@ -48,9 +51,11 @@ def ways_of_asking(
             continue
         whole = len(touched) > len(kinds) / 2
         condition = Condition(rewriting=name, kinds=() if whole else touched)
-        again = [a for a in held_out if not a.changed and (whole or a.prompt.cluster in touched)]
         plain = [a for a in held_out if whole or a.prompt.cluster in touched]
-        changes.append(change_of(condition, _put(again, rewrite, pair, said), plain, pair))
+        if sum(a.changed for a in plain) > ANYWAY * len(plain):
+            continue
+        again = _put([a for a in plain if not a.changed], rewrite, pair, said)
+        changes.append(change_of(condition, again, held_out, pair))
     return changes
 
 
