@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..model.hook_points import HookPoint, hook_modules
 from ..model.loading import LoadedModel, decoder_layers
 from ..sae.autoencoder import SparseAutoencoder
 
@@ -67,15 +68,18 @@ def random_like(directions: Mapping[int, Tensor], seed: int) -> dict[int, Tensor
 
 @contextmanager
 def features_ablated(
-    loaded: LoadedModel, chosen: Mapping[int, tuple[SparseAutoencoder, Sequence[int]]]
+    loaded: LoadedModel,
+    chosen: Mapping[int, tuple[SparseAutoencoder, Sequence[int]]],
+    *,
+    hook: HookPoint = "resid_post",
 ) -> Iterator[None]:
-    """Within the block, what the given SAE features of each layer write is taken out of the residual stream.
+    """Within the block, what the given SAE features of each layer write is taken out where the SAE reads.
 
     Only the features' own contributions (activation times decoder direction) are subtracted; the rest of
-    the stream, the SAE's error included, stays as it is.
+    what stands there, the SAE's error included, stays as it is.
     """
     handles = []
-    modules = decoder_layers(loaded.model)
+    modules = hook_modules(loaded, hook)
     for layer, (given, features) in chosen.items():
         sae = given.to(loaded.model.device)
         wanted = torch.zeros(sae.feature_count, dtype=torch.bool, device=sae.w_enc.device)

