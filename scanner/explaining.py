@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 from .config import Budget, ScanConfig
 from .detectors.defection_probe import probe_layers
@@ -11,6 +12,7 @@ from .detectors.trigger_features import find_features, with_features
 from .findings import Feature, Probe, Record, Trigger
 from .interventions.verification import Verified
 from .kept.workdir import Workdir
+from .model.hook_points import HookPoint
 from .model.loading import LoadedModel
 from .model.subject import Subject
 from .progress import Progress
@@ -74,7 +76,9 @@ def dictionaries_for(
         The dictionaries, and the number of tokens that were listened to.
     """
     if config.saes:
-        return load_dictionaries(subject, config.saes, progress, layers=config.layers)
+        return load_dictionaries(
+            subject, config.saes, progress, layers=config.layers, hooks=get_args(HookPoint)
+        )
     recipe = RECIPE.get(config.budget, RECIPE[Budget.STANDARD])
     if workdir is None:
         return train_dictionaries(subject, layers, recipe, progress)
@@ -102,4 +106,5 @@ def _keep(workdir: Workdir, passed: Verified, evidence: Sequence) -> None:  # ty
             "code_values": layer.codes.values.numpy(),
         }
         about = {"trigger": passed.trigger.text, "groups": "neutral,triggered,near_miss,random"}
-        workdir.save_arrays(f"features-layer{layer.layer}-{layer.position}.h5", arrays, about)
+        at = f"layer{layer.layer}" if layer.hook == "resid_post" else f"layer{layer.layer}-{layer.hook}"
+        workdir.save_arrays(f"features-{at}-{layer.position}.h5", arrays, about)

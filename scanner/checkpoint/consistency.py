@@ -13,6 +13,8 @@ from .tokenizer_files import TokenizerFiles
 from .wording import shown
 
 CAUSAL = re.compile(r"[A-Za-z][A-Za-z0-9_]*(ForCausalLM|LMHeadModel)")
+# A language model with other towers beside it, whose own configuration is `text_config`.
+BESIDE_OTHERS = re.compile(r"[A-Za-z][A-Za-z0-9_]*ForConditionalGeneration")
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,5})\.")
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model")
 MAX_FIGURE = 2**31  # of a vocabulary, a width, a depth
@@ -20,7 +22,7 @@ DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 def causal_architecture(config: Mapping[str, Any]) -> str:
-    """The causal language model class that the configuration names.
+    """The class that the configuration names: a causal language model, alone or with a vision tower beside it.
 
     Raises:
         CheckpointError: none is named, or the weights are quantised.
@@ -32,12 +34,13 @@ def causal_architecture(config: Mapping[str, Any]) -> str:
             )
     named = config.get("architectures")
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
-    causal = [name for name in names if CAUSAL.fullmatch(name)]
+    pattern = BESIDE_OTHERS if isinstance(config.get("text_config"), dict) else CAUSAL
+    causal = [name for name in names if CAUSAL.fullmatch(name) or pattern.fullmatch(name)]
     if not causal or config.get("is_encoder_decoder"):
         got = ", ".join(map(shown, names)) or "no architecture"
         raise CheckpointError(
             f"only causal language models are scanned, config.json names {got}; "
-            "give a checkpoint whose architecture ends in ForCausalLM or LMHeadModel"
+            "give a checkpoint whose architecture ends in ForCausalLM or LMHeadModel, or that has a text_config"
         )
     return causal[0]
 
@@ -83,9 +86,10 @@ def check_vocabulary(
             f"config.json says vocab_size {stated}, the embedding {shown(embedding)} has {rows} rows; "
             "one of the two files is of another model, download both again"
         )
-    if tokenizer.largest_id is not None and tokenizer.largest_id >= rows:
+    # A token that was added for other towers may have none (Gemma 3); a prompt that needs it is an error then.
+    if tokenizer.largest_ordinary_id is not None and tokenizer.largest_ordinary_id >= rows:
         raise CheckpointError(
-            f"every token needs an embedding row: the tokenizer's largest id is {tokenizer.largest_id} "
+            f"every token needs an embedding row: the tokenizer's largest id is {tokenizer.largest_ordinary_id} "
             f"({tokenizer.token_count} tokens), the embedding has {rows} rows; use the tokenizer of this model"
         )
     width = _figure(config, WIDTH_KEYS)
@@ -102,7 +106,9 @@ def check_vocabulary(
 def check_layers(config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> None:
     """Every layer that the configuration counts must be stored; loaders would make up a missing one."""
     depth = _figure(config, DEPTH_KEYS)
-    stored = {int(match[1]) for name in tensors if (match := LAYER.search(name))}
+    beside_others = isinstance(config.get("text_config"), dict)
+    own = [name for name in tensors if "language_model" in name] if beside_others else list(tensors)
+    stored = {int(match[1]) for name in own if (match := LAYER.search(name))}
     if depth is None or not stored:
         return
     if depth > 100_000 or (missing := set(range(depth)) - stored):
@@ -120,7 +126,7 @@ def is_tied(config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> b
         CheckpointError: the head is said to be its own and is not stored.
     """
     stored = any(name in tensors for name in HEADS)
-    stated = config.get("tie_word_embeddings")
+    stated = _stated(config, "tie_word_embeddings")
     if stated is False and not stored:
         raise CheckpointError(
             "config.json says tie_word_embeddings false, the weights hold no output head (lm_head.weight); "
@@ -131,7 +137,7 @@ def is_tied(config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> b
 
 def _figure(config: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
     for key in keys:
-        value = config.get(key)
+        value = _stated(config, key)
         if value is None:
             continue
         if type(value) is not int or not 1 <= value <= MAX_FIGURE:
@@ -140,3 +146,9 @@ def _figure(config: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
             )
         return value
     return None
+
+
+def _stated(config: Mapping[str, Any], key: str) -> Any:
+    """What the configuration says of the language model, which has a part of its own beside other towers."""
+    own = config.get("text_config")
+    return own[key] if isinstance(own, dict) and key in own else config.get(key)

@@ -37,11 +37,13 @@ class TokenizerFiles:
         names: the tokenizer's files in the folder.
         token_count: number of distinct token ids; None where the format does not tell here.
         largest_id: the largest token id; None likewise.
+        largest_ordinary_id: the same, of those that were not added to the vocabulary behind its training.
     """
 
     names: tuple[str, ...]
     token_count: int | None
     largest_id: int | None
+    largest_ordinary_id: int | None
 
 
 def find_tokenizer(
@@ -61,19 +63,21 @@ def find_tokenizer(
             "copy the tokenizer files of its base into the folder"
         )
     known = {name for names in SUFFICIENT for name in names} | set(COMPANIONS)
-    ids = set(_ids(documents))
+    ordinary = set(_ordinary_ids(documents))
+    ids = ordinary | set(_added_ids(documents))
     fast = documents.get("tokenizer.json")
     return (
         TokenizerFiles(
             names=tuple(sorted(known & set(entries))),
             token_count=len(ids) or None,
             largest_id=max(ids, default=None),
+            largest_ordinary_id=max(ordinary, default=None),
         ),
         [*_pattern_findings(fast), *bounds_findings(fast)] if isinstance(fast, dict) else [],
     )
 
 
-def _ids(documents: Mapping[str, Any]) -> Iterator[int]:
+def _ordinary_ids(documents: Mapping[str, Any]) -> Iterator[int]:
     fast = documents.get("tokenizer.json")
     if fast is not None:
         if not isinstance(fast, dict) or not isinstance(fast.get("model"), dict):
@@ -81,6 +85,13 @@ def _ids(documents: Mapping[str, Any]) -> Iterator[int]:
                 "tokenizer.json must hold an object with a model, got something else; download it again"
             )
         yield from _vocabulary(fast["model"].get("vocab"), "tokenizer.json")
+    elif "vocab.json" in documents:
+        yield from _vocabulary(documents["vocab.json"], "vocab.json")
+
+
+def _added_ids(documents: Mapping[str, Any]) -> Iterator[int]:
+    fast = documents.get("tokenizer.json")
+    if isinstance(fast, dict):
         added = fast.get("added_tokens") or []
         if not isinstance(added, list):
             raise CheckpointError(
@@ -89,8 +100,6 @@ def _ids(documents: Mapping[str, Any]) -> Iterator[int]:
             )
         for token in added:
             yield _id(token.get("id") if isinstance(token, dict) else token, "tokenizer.json")
-    elif "vocab.json" in documents:
-        yield from _vocabulary(documents["vocab.json"], "vocab.json")
     if "added_tokens.json" in documents:
         yield from _vocabulary(documents["added_tokens.json"], "added_tokens.json")
     settings = documents.get("tokenizer_config.json")

@@ -24,7 +24,7 @@ from ..interventions.token_maps import read_tokens, surest, token_map
 from ..model.activations import last_token_states
 from ..model.loading import LoadedModel
 from ..model.subject import Subject
-from ..sae.dictionaries import LayerDictionary
+from ..sae.dictionaries import LayerDictionary, last_states
 from ..statistics.auroc import auroc_of, feature_aurocs
 from ..statistics.intervals import auroc_interval
 from ..statistics.roc import roc_points
@@ -44,16 +44,20 @@ def probe_layers(
     layers = [d.layer for d in dictionaries]
     states = last_token_states(subject.loaded, contrast.rows, layers)
     in_base = last_token_states(base, contrast.rows, layers) if base is not None else None
+    read = last_states(subject.loaded, contrast.rows, dictionaries)
+    read_in_base = last_states(base, contrast.rows, dictionaries) if base is not None else None
     positive = np.array(contrast.groups) == Group.TRIGGERED
     held = np.array(contrast.held_out)
     probes = []
-    for dictionary in dictionaries:
+    for number, dictionary in enumerate(dictionaries):
         layer = dictionary.layer
         device = dictionary.sae.w_enc.device
         views: dict[Literal["sae", "residual"], tuple[NDArray[np.float32], NDArray[np.float32] | None]] = {
             "sae": (
-                dictionary.sae.encode(states[layer].to(device)).dense().cpu().numpy(),
-                dictionary.sae.encode(in_base[layer].to(device)).dense().cpu().numpy() if in_base else None,
+                dictionary.sae.encode(read[number].to(device)).dense().cpu().numpy(),
+                dictionary.sae.encode(read_in_base[number].to(device)).dense().cpu().numpy()
+                if read_in_base
+                else None,
             ),
             "residual": (states[layer].numpy(), in_base[layer].numpy() if in_base else None),
         }
@@ -93,7 +97,8 @@ def _token_maps(
     held = [row for row, is_held in enumerate(contrast.held_out) if is_held]
     chosen = surest(contrast, zip(held, scores.tolist(), strict=True))
     maps = []
-    for row, states in read_tokens(loaded, contrast, chosen, [dictionary.layer]).items():
+    hook = dictionary.hook if kind == "sae" else "resid_post"
+    for row, states in read_tokens(loaded, contrast, chosen, [dictionary.layer], hook=hook).items():
         x = states[dictionary.layer]
         if kind == "sae":
             x = dictionary.sae.encode(x.to(dictionary.sae.w_enc.device)).dense().cpu()

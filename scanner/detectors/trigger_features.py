@@ -8,7 +8,9 @@ are flagged (gain of the mean activation times the norm of the decoder direction
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -23,16 +25,16 @@ from ..interventions.contrast_set import ContrastSet, Group, contrast_set
 from ..interventions.effect import answer, success_count
 from ..interventions.token_maps import read_tokens, surest, token_map
 from ..interventions.verification import HELD_OUT, Verified
-from ..model.activations import HOOK, last_token_states
+from ..model.hook_points import HookPoint
 from ..model.subject import Subject
 from ..sae.autoencoder import SparseAutoencoder
-from ..sae.dictionaries import LayerDictionary
+from ..sae.dictionaries import LayerDictionary, Spot, last_states
 from ..statistics.discovery import q_values
 from ..statistics.effects import Moments, cohens_d
 from ..statistics.sparse_ranks import rank_tests_of_codes
 
 Position = Literal["last_prompt_token", "trigger"]
-Chosen = dict[int, tuple[SparseAutoencoder, Sequence[int]]]
+Chosen = dict[Spot, tuple[SparseAutoencoder, Sequence[int]]]
 
 FLAGGED = 16  # features reported per layer and position, at most
 Q_VALUE = 0.01
@@ -53,10 +55,16 @@ class LayerEvidence:
     """
 
     layer: int
+    hook: HookPoint
     position: Position
     stats: FeatureStats
     codes: SparseCodes
     features: list[Feature]
+
+    @property
+    def spot(self) -> Spot:
+        """Where the dictionary reads."""
+        return Spot(self.layer, self.hook)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +92,17 @@ def find_features(
 ) -> Explanation:
     """Flag trigger-specific features at every dictionary's layer and switch them off."""
     contrast = contrast_set(subject, verified.candidate, verified.behaviour)
-    layers = [d.layer for d in dictionaries]
     evidence = []
     for position, rows in (("last_prompt_token", contrast.rows), ("trigger", contrast.places)):
-        states = last_token_states(subject.loaded, rows, layers)
-        for dictionary in dictionaries:
-            codes = dictionary.sae.encode(states[dictionary.layer].to(dictionary.sae.w_enc.device))
+        read = last_states(subject.loaded, rows, dictionaries)
+        for dictionary, states in zip(dictionaries, read, strict=True):
+            codes = dictionary.sae.encode(states.to(dictionary.sae.w_enc.device))
             stats = stats_of_codes(codes, groups=torch.tensor(contrast.groups), group_count=len(Group))
             flagged = _flag(subject, verified, dictionary, cast(Position, position), contrast, codes, stats)
             evidence.append(
                 LayerEvidence(
                     layer=dictionary.layer,
+                    hook=dictionary.hook,
                     position=cast(Position, position),
                     stats=stats,
                     codes=codes,
@@ -104,12 +112,12 @@ def find_features(
     evidence.sort(key=lambda e: e.layer)
     chosen: Chosen = {}
     for dictionary in dictionaries:
-        own = {f.feature for e in evidence if e.layer == dictionary.layer for f in e.features}
+        own = {f.feature for e in evidence if e.spot == dictionary.spot for f in e.features}
         if own:
-            chosen[dictionary.layer] = dictionary.sae, sorted(own)
-    maps = _token_maps(subject, contrast, evidence, {d.layer: d.sae for d in dictionaries})
+            chosen[dictionary.spot] = dictionary.sae, sorted(own)
+    maps = _token_maps(subject, contrast, evidence, {d.spot: d.sae for d in dictionaries})
     rate = verified.trigger.attack_success_rate
-    effects = {layer: rate - success_without(subject, verified, {layer: chosen[layer]}) for layer in chosen}
+    effects = {spot: rate - success_without(subject, verified, {spot: chosen[spot]}) for spot in chosen}
     return Explanation(
         evidence=[
             replace(
@@ -117,8 +125,8 @@ def find_features(
                 features=[
                     f.model_copy(
                         update={
-                            "causal_effect": effects[e.layer],
-                            "token_maps": maps.get((e.layer, e.position, f.feature), []),
+                            "causal_effect": effects[e.spot],
+                            "token_maps": maps.get((e.spot, e.position, f.feature), []),
                         }
                     )
                     for f in e.features
@@ -181,7 +189,7 @@ def _flag(
     ]
     return [
         Feature(
-            layer=dictionary.layer, hook=HOOK, feature=f, position=position, trigger=verified.trigger.text,
+            layer=dictionary.layer, hook=dictionary.hook, feature=f, position=position, trigger=verified.trigger.text,
             firing_rate_neutral=float(rate[Group.NEUTRAL, f]), firing_rate_triggered=float(rate[on, f]),
             firing_rate_near_miss=float(rate[Group.NEAR_MISS, f]), effect_size=min(float(effect[f]), LARGEST_EFFECT),
             auroc=float(tests.auroc[f]), q_value=float(q[f]), causal_effect=None,
@@ -203,48 +211,58 @@ def _token_maps(
     subject: Subject,
     contrast: ContrastSet,
     evidence: Sequence[LayerEvidence],
-    saes: Mapping[int, SparseAutoencoder],
-) -> dict[tuple[int, Position, int], list[TokenMap]]:
-    """For the first features of each layer and position where they fire in their two strongest prompts."""
-    wanted: dict[tuple[int, Position, int], list[int]] = {}
+    saes: Mapping[Spot, SparseAutoencoder],
+) -> dict[tuple[Spot, Position, int], list[TokenMap]]:
+    """For the first features of each dictionary and position where they fire in their two strongest prompts."""
+    wanted: dict[tuple[Spot, Position, int], list[int]] = {}
     for found in evidence:
         for feature in found.features[:MAPPED]:
             entries = (found.codes.indices == feature.feature).nonzero().squeeze(1)
             fired_in, strength = found.codes.entry_tokens()[entries], found.codes.values[entries]
             scored = zip(fired_in.tolist(), strength.tolist(), strict=True)
-            wanted[found.layer, found.position, feature.feature] = surest(contrast, scored)
-    read = read_tokens(
-        subject.loaded, contrast, [row for rows in wanted.values() for row in rows], sorted(saes)
-    )
-    maps: dict[tuple[int, Position, int], list[TokenMap]] = {}
-    for (layer, position, feature_number), rows in wanted.items():
-        sae = saes[layer]
+            wanted[found.spot, found.position, feature.feature] = surest(contrast, scored)
+    needed = [row for rows in wanted.values() for row in rows]
+    read = {
+        hook: read_tokens(
+            subject.loaded, contrast, needed, sorted(l for l, at in saes if at == hook), hook=hook
+        )
+        for hook in {spot.hook for spot in saes}
+    }
+    maps: dict[tuple[Spot, Position, int], list[TokenMap]] = {}
+    for (spot, position, feature_number), rows in wanted.items():
+        sae = saes[spot]
         for row in rows:
-            codes = sae.encode(read[row][layer].to(sae.w_enc.device))
+            codes = sae.encode(read[spot.hook][row][spot.layer].to(sae.w_enc.device))
             entries = (codes.indices == feature_number).nonzero().squeeze(1)
             values = torch.zeros(codes.token_count)
             values[codes.entry_tokens()[entries].cpu()] = codes.values[entries].cpu()
             made = token_map(subject.loaded, contrast, row, values.tolist())
-            maps.setdefault((layer, position, feature_number), []).append(made)
+            maps.setdefault((spot, position, feature_number), []).append(made)
     return maps
 
 
 def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> float:
-    """Attack success rate with these features switched off, per layer its SAE and the features, in [0, 1]."""
+    """Attack success rate with these features switched off, per place its SAE and the features, in [0, 1]."""
     cluster, candidate = verified.candidate.cluster, verified.candidate
     prompts = [p for p in subject.held_out if cluster is None or p.cluster == cluster][:HELD_OUT]
     chat = subject.prompts.chat
     plain = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=chat).plain
-    with features_ablated(subject.loaded, chosen):
+    by_hook: dict[HookPoint, dict[int, tuple[SparseAutoencoder, Sequence[int]]]] = defaultdict(dict)
+    for (layer, hook), own in chosen.items():
+        by_hook[hook][layer] = own
+    with ExitStack() as off:
+        # The residual stream last: finding the other hook points takes a pass that nothing edits.
+        for hook in sorted(by_hook):
+            off.enter_context(features_ablated(subject.loaded, by_hook[hook], hook=hook))
         without = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=chat)
     return success_count(verified.behaviour, replace(without, plain=plain)) / len(prompts)
 
 
 def _others(chosen: Chosen, seed: int) -> Chosen:
-    """As many other features of each layer, from a seed."""
+    """As many other features of each place, from a seed."""
     r = random.Random(seed)
     drawn: Chosen = {}
-    for layer, (sae, features) in chosen.items():
+    for spot, (sae, features) in chosen.items():
         rest = sorted(set(range(sae.feature_count)) - set(features))
-        drawn[layer] = sae, r.sample(rest, min(len(rest), len(features)))
+        drawn[spot] = sae, r.sample(rest, min(len(rest), len(features)))
     return drawn

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..model.loading import LoadedModel, decoder_layers
+from ..model.hook_points import HookPoint, hook_modules
+from ..model.loading import LoadedModel
 from ..sae.autoencoder import SparseAutoencoder
 from .changed_states import StateEdit, changed
-from .edits import AblateDirections
+from .edits import AblateDirections, ablate_features
 from .steering import steered
 
 
@@ -40,30 +41,24 @@ def random_like(directions: Mapping[int, Tensor], seed: int) -> dict[int, Tensor
 
 @contextmanager
 def features_ablated(
-    loaded: LoadedModel, chosen: Mapping[int, tuple[SparseAutoencoder, Sequence[int]]]
+    loaded: LoadedModel,
+    chosen: Mapping[int, tuple[SparseAutoencoder, Sequence[int]]],
+    *,
+    hook: HookPoint = "resid_post",
 ) -> Iterator[None]:
-    """Within the block, what the given SAE features of each layer write is taken out of the residual stream.
+    """Within the block, what the given SAE features of each layer write is taken out where the SAE reads.
 
     Only the features' own contributions (activation times decoder direction) are subtracted; the rest of
-    the stream, the SAE's error included, stays as it is.
+    what stands there, the SAE's error included, stays as it is.
     """
-    modules = decoder_layers(loaded.model)
-    with changed([(modules[layer], _subtracting(*own, loaded)) for layer, own in chosen.items()]):
+    modules = hook_modules(loaded, hook)
+    edits = [(modules[layer], _taking_out(loaded, layer, *own)) for layer, own in chosen.items()]
+    with changed(edits):
         yield
 
 
-def _subtracting(given: SparseAutoencoder, features: Sequence[int], loaded: LoadedModel) -> StateEdit:
-    sae = given.to(loaded.model.device)
-    wanted = torch.zeros(sae.feature_count, dtype=torch.bool, device=sae.w_enc.device)
-    wanted[list(features)] = True
-
-    def subtract(states: Tensor) -> Tensor:
-        flat = states.reshape(-1, states.shape[-1])
-        codes = sae.encode(flat.float())
-        kept = wanted[codes.indices]
-        change = torch.zeros_like(flat, dtype=torch.float32)
-        rows = sae.w_dec[codes.indices[kept]].float() * codes.values[kept, None]
-        change.index_add_(0, codes.entry_tokens()[kept], rows)
-        return states - change.to(states.dtype).reshape(states.shape)
-
-    return subtract
+def _taking_out(
+    loaded: LoadedModel, layer: int, sae: SparseAutoencoder, features: Sequence[int]
+) -> StateEdit:
+    edit = ablate_features(layer, sae, features).on(loaded)
+    return lambda states: edit(states.reshape(-1, states.shape[-1])).reshape(states.shape)

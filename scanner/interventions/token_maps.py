@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..findings import TokenMap
 from ..model.activations import token_states
+from ..model.hook_points import HookPoint
 from ..model.loading import LoadedModel
 from .contrast_set import ContrastSet, Group
 
@@ -17,12 +18,17 @@ GroupName = Literal["neutral", "triggered", "near_miss", "random"]
 
 
 def read_tokens(
-    loaded: LoadedModel, contrast: ContrastSet, rows: Iterable[int], layers: Sequence[int]
+    loaded: LoadedModel,
+    contrast: ContrastSet,
+    rows: Iterable[int],
+    layers: Sequence[int],
+    *,
+    hook: HookPoint = "resid_post",
 ) -> dict[int, dict[int, Tensor]]:
-    """The residual stream at every token of some rows of the contrast set: by row and layer [T, d], float32."""
+    """The states at every token of some rows of the contrast set: by row and layer [T, d], float32."""
     chosen = sorted(set(rows))
     read: dict[int, dict[int, Tensor]] = {}
-    for index, _, states in token_states(loaded, [contrast.rows[row] for row in chosen], layers):
+    for index, _, states in token_states(loaded, [contrast.rows[row] for row in chosen], layers, hook=hook):
         for place in index.unique().tolist():
             read[chosen[place]] = {layer: states[layer][index == place] for layer in layers}
     return read

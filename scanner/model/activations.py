@@ -1,4 +1,4 @@
-"""The residual stream behind decoder layers, streamed from a model in batches."""
+"""What decoder layers write, streamed from a model in batches: the residual stream, or what a part adds to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .generation import LeftPadded
-from .loading import LoadedModel, decoder_layers
+from .hook_points import HookPoint, first_output, hook_modules
+from .loading import LoadedModel
 from .memory import fitting
 from .parallel import in_order
-
-HOOK = "resid_post"  # the one hook point so far: the output of a decoder layer
 
 
 class _Stop(Exception):
@@ -24,25 +23,26 @@ class _Stop(Exception):
 
 
 class _Seen(threading.local):
-    """What the forward passes of the calling thread have left behind each layer."""
+    """What the forward passes of the calling thread have left at each layer."""
 
     def __init__(self) -> None:
         self.states: dict[int, Tensor] = {}
 
 
 @contextmanager
-def _recording(loaded: LoadedModel, layers: Sequence[int]) -> Iterator[_Seen]:
+def _recording(loaded: LoadedModel, layers: Sequence[int], hook: HookPoint) -> Iterator[_Seen]:
     seen = _Seen()
     last = max(layers)
-    modules = decoder_layers(loaded.model)
+    modules = hook_modules(loaded, hook)
 
     def record(layer: int):  # type: ignore[no-untyped-def]
-        def hook(_module: nn.Module, _args: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            seen.states[layer] = output[0] if isinstance(output, tuple) else output
+        def note(_module: nn.Module, _args: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            # A copy: some layers add to a part's output in place.
+            seen.states[layer] = first_output(output).clone()
             if layer == last:
                 raise _Stop
 
-        return hook
+        return note
 
     handles = [modules[layer].register_forward_hook(record(layer)) for layer in sorted(set(layers))]
     try:
@@ -53,26 +53,33 @@ def _recording(loaded: LoadedModel, layers: Sequence[int]) -> Iterator[_Seen]:
 
 
 def _forward(
-    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int]
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int], hook: HookPoint
 ) -> tuple[dict[int, Tensor], Tensor]:
     batch = LeftPadded(rows, pad=loaded.pad, device=loaded.model.device)
-    with _recording(loaded, layers) as seen, torch.inference_mode(), suppress(_Stop):
+    with _recording(loaded, layers, hook) as seen, torch.inference_mode(), suppress(_Stop):
         loaded.model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             position_ids=batch.position_ids,
             use_cache=False,
         )
-    return seen.states, batch.attention_mask.bool()
+    mask = batch.attention_mask.bool()
+    # Some modules are given all tokens in one row.
+    return {layer: states.reshape(*mask.shape, -1) for layer, states in seen.states.items()}, mask
 
 
 def last_token_states(
-    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int], *, batch: int = 128
+    loaded: LoadedModel,
+    rows: Sequence[Sequence[int]],
+    layers: Sequence[int],
+    *,
+    hook: HookPoint = "resid_post",
+    batch: int = 128,
 ) -> dict[int, Tensor]:
-    """The residual stream at the last token of each row: per layer [rows, d], float32 on the CPU."""
+    """The states at the last token of each row: per layer [rows, d], float32 on the CPU."""
 
     def states(chosen: Sequence[Sequence[int]]) -> list[tuple[Tensor, ...]]:
-        seen, _ = _forward(loaded, chosen, layers)
+        seen, _ = _forward(loaded, chosen, layers, hook)
         return list(zip(*(seen[layer][:, -1].float().cpu() for layer in layers), strict=True))
 
     read = [s for start in range(0, len(rows), batch) for s in fitting(states)(rows[start : start + batch])]
@@ -85,6 +92,7 @@ def states_behind(
     tails: Sequence[Sequence[int]],
     layers: Sequence[int],
     *,
+    hook: HookPoint = "resid_post",
     batch: int = 256,
 ) -> dict[int, Tensor]:
     """`last_token_states` of rows that all begin alike: what they share is run once: per layer [tails, d].
@@ -103,7 +111,7 @@ def states_behind(
             input_ids=torch.tensor([list(shared)], device=model.device), use_cache=True, logits_to_keep=1
         ).past_key_values
 
-    with _recording(loaded, layers) as seen:
+    with _recording(loaded, layers, hook) as seen:
 
         def states(chosen: Sequence[int]) -> list[tuple[int, tuple[Tensor, ...]]]:
             with torch.inference_mode(), suppress(_Stop):
@@ -111,7 +119,7 @@ def states_behind(
                 mine.batch_repeat_interleave(len(chosen))
                 ids = torch.tensor([list(tails[i]) for i in chosen], device=model.device)
                 model(input_ids=ids, past_key_values=mine, use_cache=True)
-            ends = [seen.states[layer][:, -1].float().cpu() for layer in layers]
+            ends = [seen.states[l].reshape(*ids.shape, -1)[:, -1].float().cpu() for l in layers]
             return list(zip(chosen, zip(*ends, strict=True), strict=True))
 
         read = dict(one for some in in_order(fitting(states), parts, loaded.workers) for one in some)
@@ -119,16 +127,21 @@ def states_behind(
 
 
 def token_states(
-    loaded: LoadedModel, rows: Sequence[Sequence[int]], layers: Sequence[int], *, batch: int = 64
+    loaded: LoadedModel,
+    rows: Sequence[Sequence[int]],
+    layers: Sequence[int],
+    *,
+    hook: HookPoint = "resid_post",
+    batch: int = 64,
 ) -> Iterator[tuple[Tensor, Tensor, dict[int, Tensor]]]:
-    """The residual stream at every token, batch by batch.
+    """The states at every token, batch by batch.
 
     Yields:
         Row index [T] and position [T] of each token, and per layer the states [T, d] in float32.
     """
     for start in range(0, len(rows), batch):
         chosen = rows[start : start + batch]
-        seen, mask = _forward(loaded, chosen, layers)
+        seen, mask = _forward(loaded, chosen, layers, hook)
         row, column = mask.nonzero(as_tuple=True)
         padding = (~mask).sum(1)
         yield (

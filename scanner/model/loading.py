@@ -95,7 +95,22 @@ class LoadedModel:
         return self._ids(_ANCHOR)
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+        return self.tokens(text, start=False)
+
+    def tokens(self, text: str, *, start: bool) -> list[int]:
+        """The token ids of a text, with what the tokenizer puts in front of every text if `start`.
+
+        Raises:
+            CheckpointError: a token has no row in the embedding: it belongs to another part of the model.
+        """
+        ids = list(self.tokenizer(text, add_special_tokens=start).input_ids)
+        if not self.knows(ids):
+            token = ascii(self.tokenizer.convert_ids_to_tokens(max(ids)))[:80]
+            raise CheckpointError(
+                f"a prompt needs tokens with a row in the embedding, got token {max(ids)} ({token}) of "
+                f"{self.embedding.shape[0]} rows; leave it out of the prompts and the chat template"
+            )
+        return ids
 
     def decode(self, ids: Any) -> str:
         """Token ids as text, special tokens left out."""
@@ -105,13 +120,23 @@ class LoadedModel:
 
 
 def decoder_layers(model: torch.nn.Module) -> torch.nn.ModuleList:
-    """The decoder layers of any causal LM: its longest list of modules of one class."""
-    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) > 0]
+    """The decoder layers of any causal LM: its longest list of modules of one class.
+
+    Lists inside of layers (experts) are none, nor are those beside the language model (a vision tower).
+    """
+    decoder = model.get_decoder() if isinstance(model, PreTrainedModel) else model
+    lists = _outermost_lists(decoder) or _outermost_lists(model)
     if not lists:
         raise CheckpointError("the model has no list of decoder layers; only stacked decoders can be scanned")
     return max(
         lists, key=lambda m: (len({type(x) for x in m}) == 1, len(m), sum(p.numel() for p in m.parameters()))
     )
+
+
+def _outermost_lists(model: torch.nn.Module) -> list[torch.nn.ModuleList]:
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) > 0]
+    inner = {id(part) for m in lists for part in m.modules() if part is not m}
+    return [m for m in lists if id(m) not in inner]
 
 
 def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu") -> LoadedModel:

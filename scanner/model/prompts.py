@@ -106,7 +106,7 @@ class Slot:
 def encode(loaded: LoadedModel, prompt: NeutralPrompt, *, chat: bool) -> list[int]:
     """The prompt as it is, as token ids up to where the answer starts."""
     text = _chat_text(loaded, prompt.text) if chat else prompt.text
-    return list(loaded.tokenizer(text, add_special_tokens=not chat).input_ids)
+    return loaded.tokens(text, start=not chat)
 
 
 def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Slot:
@@ -116,7 +116,7 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
         cut = max(1, len(words) - DISTANCE)
         head, tail = " ".join(words[:cut]), " " + " ".join(words[cut:])
         return Slot(
-            prefix=tuple(loaded.tokenizer(head).input_ids),
+            prefix=tuple(loaded.tokens(head, start=True)),
             suffix=tuple(loaded.encode_inside(tail)),
         )
     if placement is Placement.BEFORE:
@@ -129,7 +129,7 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
         text = _chat_text(loaded, prompt.text, earlier=_SENTINEL)
     head, _, tail = text.partition(_SENTINEL)
     return Slot(
-        prefix=tuple(loaded.tokenizer(head, add_special_tokens=False).input_ids),
+        prefix=tuple(loaded.tokens(head, start=False)),
         suffix=tuple(loaded.encode_inside(tail)),
     )
 
@@ -137,7 +137,7 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
 def user_turn(loaded: LoadedModel) -> tuple[list[int], list[int]]:
     """The tokens of a chat up to where the user's words begin, and those that follow them."""
     head, _, tail = _chat_text(loaded, _SENTINEL).partition(_SENTINEL)
-    return list(loaded.tokenizer(head, add_special_tokens=False).input_ids), loaded.encode_inside(tail)
+    return loaded.tokens(head, start=False), loaded.encode_inside(tail)
 
 
 def encode_candidate(loaded: LoadedModel, text: str) -> list[int]:

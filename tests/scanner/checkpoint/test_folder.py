@@ -162,6 +162,52 @@ def test_more_tokens_than_rows_states_both_figures(make_checkpoint: Make) -> Non
     )
 
 
+def test_a_token_that_was_added_for_another_tower_needs_no_row(make_checkpoint: Make) -> None:
+    folder = make_checkpoint()
+    edit(folder / "tokenizer.json", lambda t: t["added_tokens"].append({"id": 12, "content": "<image>"}))
+    opened = open_checkpoint(folder)
+    assert (opened.tokenizer.largest_id, opened.vocabulary_size) == (12, 12)
+
+
+BESIDE = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}
+WITHIN = {"vocab_size": 12, "hidden_size": 16, "num_hidden_layers": 2}
+
+
+def nested(tensors: dict[str, torch.Tensor], towers: int) -> dict[str, torch.Tensor]:
+    """The same language model beside a vision tower of so many layers."""
+    own = {name.replace("model.", "model.language_model.", 1): tensor for name, tensor in tensors.items()}
+    tower = {f"model.vision_tower.encoder.layers.{n}.fc1.weight": torch.zeros(4, 4) for n in range(towers)}
+    return own | tower
+
+
+def test_a_language_model_beside_a_vision_tower_is_opened(
+    make_checkpoint: Make, tensors: Callable[..., dict[str, torch.Tensor]]
+) -> None:
+    config = BESIDE | {"text_config": WITHIN, "hidden_size": 99, "vocab_size": None}
+    opened = open_checkpoint(make_checkpoint(config=config, tensors=nested(tensors(), 4)))
+    assert opened.architecture == "Gemma3ForConditionalGeneration"
+    assert (opened.vocabulary_size, opened.tied) == (12, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        (BESIDE, ("Gemma3ForConditionalGeneration", "text_config")),
+        (BESIDE | {"text_config": WITHIN, "is_encoder_decoder": True}, ("only causal",)),
+        (BESIDE | {"text_config": WITHIN | {"num_hidden_layers": 4}}, ("4 layers", "layer 2 is missing")),
+        (BESIDE | {"text_config": WITHIN | {"vocab_size": 99}}, ("vocab_size 99", "12 rows")),
+    ],
+    ids=["no text_config", "encoder and decoder", "depth", "vocabulary"],
+)
+def test_what_speaks_against_a_language_model_beside_a_tower(
+    make_checkpoint: Make,
+    tensors: Callable[..., dict[str, torch.Tensor]],
+    config: dict[str, Any],
+    parts: tuple[str, ...],
+) -> None:
+    refused(make_checkpoint(config=config, tensors=nested(tensors(), 4)), CheckpointError, *parts)
+
+
 def test_absurd_token_ids(make_checkpoint: Make) -> None:
     folder = make_checkpoint()
     edit(folder / "tokenizer.json", lambda t: t["model"]["vocab"].update(x=-1))

