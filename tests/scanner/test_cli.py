@@ -383,6 +383,15 @@ def test_convert_renders_a_result_file(
     assert "BACKDOOR CONFIRMED" in capsys.readouterr().out
 
 
+def test_convert_refuses_a_study_that_is_none(
+    make_result: MakeResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(make_result(Verdict.CONFIRMED).to_json())
+    assert cli.main(["convert", str(file), "--study", str(file), "-o", "text=-"]) == 2
+    assert "holds no study" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 2}', '{"verdict": "clean"}', "\xff"])
 def test_convert_refuses_what_is_no_result(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

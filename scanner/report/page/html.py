@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment
@@ -11,6 +12,7 @@ from ...findings import ScanResult
 from .. import figures, wording
 from ..rules import registry as rules
 from . import bars, gate_figures, heat_maps, layer_sweep, roc_charts
+from .attachment import Attachment
 from .guarded_page import asset, page_environment, policy
 
 # Rows beyond these are in the JSON; they hold the file under 5 MB whatever a model says.
@@ -22,9 +24,10 @@ EXAMPLES = 3
 LONGEST = 4_000  # characters of any one value, if a template forgot to cut it
 
 
-def render(result: ScanResult) -> str:
-    """The whole report as the text of an HTML file."""
-    style, script = asset("report.css"), asset("report.js")
+def render(result: ScanResult, attachments: Sequence[Attachment] = ()) -> str:
+    """The whole report as the text of an HTML file, with studies of the same model as sections of it."""
+    style = asset("report.css") + "".join(dict.fromkeys(attached.style for attached in attachments))
+    script = asset("report.js")
     template = _environment().get_template("report.html")
     findings = sorted(result.findings, key=lambda finding: wording.GRAVITY.index(finding.level))
     return template.render(
@@ -52,6 +55,7 @@ def render(result: ScanResult) -> str:
         feature_map_count=sum(bool(feature.token_maps) for feature in result.features),
         probe_maps=heat_maps.probe_maps(result.probes),
         probe_map_count=sum(bool(probe.token_maps) for probe in result.probes),
+        attachments=attachments,
         timing_bars=bars.timing_bars(result.timings)[:ROWS],
     )
 

