@@ -59,7 +59,7 @@ def triggers(found: list[Trigger]) -> RenderableType:
         rates.add_row(
             str(number),
             Text(quoted(trigger.text, limit=120), style="bold", overflow="fold"),
-            cell(trigger.placement),
+            cell(trigger.placement.replace("_", " ")),
             share_with_interval(trigger.attack_success_rate, trigger.attack_success_interval),
             share(trigger.control_success_rate),
             share(trigger.base_success_rate),
