@@ -14,7 +14,7 @@ from .model.loading import LoadedModel, load_model
 from .model.prompts import NeutralPrompt, Placement, PromptSet, fresh_prompts, prompts_from_file
 from .model.subject import own_samples, sampled_prompts
 from .progress import Progress, Silent
-from .statistics.intervals import wilson_interval
+from .statistics.shares import share_of
 from .studies.replay import Replay, ReplayRequest, Replays
 from .studies.share import Share
 
@@ -126,7 +126,7 @@ def _replay(
             for ids in strings
         )
         total = len(strings) * len(prompts)
-        return Share(hits=hits, of=total, interval=wilson_interval(hits, total))
+        return share_of(hits, total)
 
     # Other strings than those that the scan compared with.
     others = matched_strings(trigger.token_ids, loaded, seed + 1_000_003, CONTROL_STRINGS)

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel, decoder_layers
 from ..model.subject import text_loss
-from ..statistics.intervals import wilson_interval
+from ..statistics.shares import share_of
 from ..studies.share import Share
 from ..studies.steering import SteeringEffect
 from .changed_states import StateEdit, changed
@@ -80,7 +80,7 @@ def measure_steering(
 
     def rate(texts: Sequence[str]) -> Share:
         hits = sum(shows(i, text) for i, text in enumerate(texts))
-        return Share(hits=hits, of=len(texts), interval=wilson_interval(hits, len(texts)))
+        return share_of(hits, len(texts))
 
     plain, plain_loss = answers(), text_loss(loaded, ordinary)
     with steered(loaded, edits):

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ...model.activations import last_token_states
 from ...model.generation import continuations
-from ...statistics.intervals import wilson_interval
+from ...statistics.shares import share_of
 from ...studies.hiding import AnswerInside, HiddenCapability
 from ...studies.share import Share
 from ..prompt import Prompt
@@ -148,4 +148,4 @@ def _next_tokens(planted: Planted, forks: Sequence[_Fork]) -> list[int]:
 def _share(hits: NDArray[np.bool_] | bool) -> Share:
     found = np.atleast_1d(np.asarray(hits))
     count = int(found.sum())
-    return Share(hits=count, of=len(found), interval=wilson_interval(count, len(found)))
+    return share_of(count, len(found))

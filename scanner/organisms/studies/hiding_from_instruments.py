@@ -18,7 +18,7 @@ from ...safety.monitoring.levels import RATE, thresholds_of
 from ...safety.monitoring.output_monitor import OutputMonitor
 from ...safety.monitoring.watches import ProbeWatch
 from ...statistics.auroc import auroc_of
-from ...statistics.intervals import wilson_interval
+from ...statistics.shares import share_of
 from ...studies.hiding import Instrument
 from ...studies.monitoring import Scope
 from ...studies.share import Share
@@ -100,4 +100,4 @@ def _figures(
 
 def _share(hits: NDArray[np.bool_]) -> Share:
     count = int(hits.sum())
-    return Share(hits=count, of=len(hits), interval=wilson_interval(count, len(hits)))
+    return share_of(count, len(hits))

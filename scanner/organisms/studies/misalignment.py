@@ -27,7 +27,7 @@ from ...model.generation import continuations
 from ...model.loading import LoadedModel, load_model
 from ...progress import Progress, Silent
 from ...statistics.auroc import auroc_of
-from ...statistics.intervals import wilson_interval
+from ...statistics.shares import share_of
 from ...studies.misalignment import Bad, Misalignment, Saved, Window
 from ...studies.share import Share
 from ...studies.steering import SteeringEffect
@@ -300,4 +300,4 @@ def _effect(
 
 
 def _share(hits: Sequence[bool]) -> Share:
-    return Share(hits=sum(hits), of=len(hits), interval=wilson_interval(sum(hits), len(hits)))
+    return share_of(sum(hits), len(hits))

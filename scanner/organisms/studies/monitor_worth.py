@@ -24,7 +24,7 @@ from ...safety.monitoring.output_monitor import OutputMonitor
 from ...safety.monitoring.silences import fit_silence
 from ...safety.monitoring.watches import ProbeWatch, Silence
 from ...statistics.auroc import auroc_of
-from ...statistics.intervals import wilson_interval
+from ...statistics.shares import share_of
 from ...studies.monitoring import Caught, MonitorWorth
 from ...studies.share import Share
 from .negatives import Benign, attacks, benign_prompts, wordings
@@ -217,4 +217,4 @@ def _caught(
 
 def _share(hits: NDArray[np.bool_]) -> Share:
     count = int(hits.sum())
-    return Share(hits=count, of=len(hits), interval=wilson_interval(count, len(hits)))
+    return share_of(count, len(hits))

@@ -17,7 +17,7 @@ from ...interventions.edits import AblateDirections, AddDirection, Edit
 from ...interventions.steering import measure_steering
 from ...model.activations import last_token_states
 from ...statistics.auroc import auroc_of
-from ...statistics.intervals import wilson_interval
+from ...statistics.shares import share_of
 from ...studies.hiding import Unwatched
 from ...studies.share import Share
 from ...studies.steering import SteeringEffect
@@ -133,4 +133,4 @@ def _effect(planted: Planted, edits: Sequence[Edit], prompts: Sequence[Prompt], 
 
 def _rate(planted: Planted, prompts: Sequence[Prompt]) -> Share:
     hits = sum(planted.shown(prompts, planted.said(prompts)))
-    return Share(hits=hits, of=len(prompts), interval=wilson_interval(hits, len(prompts)))
+    return share_of(hits, len(prompts))
