@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import Adapter, Checkpoint, compare, compare_templates, open_adapter, open_checkpoint
+from .checkpoint import Adapter, Checkpoint
 from .checkpoint.inventory import sha256
 from .config import Budget, ScanConfig
 from .detector import Suspect
@@ -22,15 +22,13 @@ from .findings import (
     Coverage,
     Dictionary,
     Feature,
-    Finding,
-    Level,
     Manifest,
     NotTested,
     Plugin,
     Probe,
     ScanResult,
 )
-from .findings.plan import Plan
+from .inputs import open_inputs
 from .kept.code_version import code_fingerprint
 from .kept.finished import Finished, InMemory, Ledger
 from .kept.workdir import Workdir
@@ -44,7 +42,7 @@ from .plugins import installed
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary
 from .suspecting import suspect
-from .verdict import as_gaps, change_strength, gaps, headline, judge, strength, suspicion
+from .verdict import as_gaps, change_strength, headline, judge, strength, suspicion
 
 SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
 
@@ -62,7 +60,7 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
     torch.manual_seed(config.seed)
 
     with notes.timed("open"), progress.stage("checking the files"):
-        checkpoint, adapter, base_checkpoint = _open(config, notes)
+        checkpoint, adapter, base_checkpoint = open_inputs(config, notes)
     device = torch_device(config.device)
     with notes.timed("load"), progress.stage("loading the model"):
         loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
@@ -158,51 +156,6 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
         timings=notes.timings,
         manifest=_manifest(config, opened, subject, notes.plugins),
     )
-
-
-def plan(config: ScanConfig, progress: Progress) -> Plan:
-    """What a scan of this config would look at, without loading the model."""
-    notes = Notes()
-    with progress.stage("reading the files"):
-        checkpoint, _, base = _open(config, notes)
-    lines = [
-        f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
-        f"base: {base.root if base else 'none; residual differences and changed answers are left out'}",
-        f"budget: {config.budget.value}",
-        "sweeps: vocabulary tokens and words, years and situations in the system line"
-        + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
-        "dictionaries: "
-        + (
-            f"{len(config.saes)} given"
-            if config.saes
-            else "none"
-            if config.budget is Budget.QUICK
-            else "trained on the spot"
-        ),
-    ]
-    if config.plugins:
-        lines += [f"plug-in: {origin.label}" for origin in installed()]
-    return Plan(lines=lines + [f"finding: {f.message}" for f in notes.findings])
-
-
-def _open(config: ScanConfig, notes: Notes) -> tuple[Checkpoint, Adapter | None, Checkpoint | None]:
-    checkpoint = open_checkpoint(config.checkpoint)
-    notes.findings += checkpoint.findings
-    notes.missed += gaps(checkpoint.findings)
-    adapter = open_adapter(config.adapter, checkpoint) if config.adapter is not None else None
-    base = open_checkpoint(config.base) if config.base is not None else None
-    if base is not None:
-        notes.findings += compare_templates(checkpoint, base)
-        difference = compare(checkpoint, base, adapter)
-        changed = [t for t in difference.tensors if not t.identical]
-        notes.findings.append(
-            Finding(
-                rule_id="SS301-weight-difference", level=Level.NOTE, detector="checkpoint",
-                message=f"{len(changed)} of {len(difference.tensors)} tensors differ from the base",
-                evidence={"changed_tensors": len(changed), "tensors": len(difference.tensors)},
-            )
-        )  # fmt: skip
-    return checkpoint, adapter, base
 
 
 def _layers(config: ScanConfig, subject: Subject) -> list[int]:

