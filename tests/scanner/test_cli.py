@@ -346,6 +346,31 @@ def test_every_option_reaches_the_scan(
     assert "'a b'" in fake.config.command_line
 
 
+def test_a_file_may_come_through_a_pipe(
+    scans: Callable[..., FakeScan],
+    suspect: Path,
+    make_result: MakeResult,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = scans(make_result(Verdict.NO_EVIDENCE))
+    reading, writing = os.pipe()
+    os.write(writing, b"Hello\nWho is there?\n")
+    os.close(writing)
+    seen: list[tuple[Path, str]] = []
+
+    def look(config: ScanConfig, progress: Any) -> ScanResult:
+        assert config.prompts is not None
+        seen.append((config.prompts, config.prompts.read_text(encoding="utf-8")))
+        return fake(config, progress)
+
+    install(monkeypatch, SCAN, run_scan=look)
+    assert cli.main(["scan", str(suspect), "--prompts", f"/dev/fd/{reading}"]) == 0
+    os.close(reading)
+    [(kept, text)] = seen
+    assert text == "Hello\nWho is there?\n"
+    assert not kept.exists()
+
+
 def test_a_dry_run_says_what_room_the_weights_take(
     base_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,18 +51,6 @@ def test_its_exit_code_and_its_output_are_those_of_the_body(
     assert int(process) != os.getpid()
 
 
-def test_what_comes_through_a_pipe_arrives(
-    command: Callable[[str], Command], tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    reading, writing = os.pipe()
-    os.write(writing, b"from a pipe")
-    os.close(writing)
-    look = command("print(pathlib.Path(text).read_text(), flush=True)\nreturn 0")
-    assert look(checkpoint=tmp_path, others=[], text=Path(f"/dev/fd/{reading}")) == 0
-    os.close(reading)
-    assert capfd.readouterr().out == "from a pipe\n"
-
-
 def test_its_errors_keep_their_kind(command: Callable[[str], Command], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="as it should not be"):
         command('raise UsageError("as it should not be")')(checkpoint=tmp_path, others=[])
