@@ -23,7 +23,7 @@ from .options import (
     file_option,
     output_option,
 )
-from .studies import show_study, study_device
+from .studies import show_study, shown_name, study_device
 
 if TYPE_CHECKING:
     from ..interventions.circuits.linearised import Held
@@ -108,7 +108,7 @@ def find(
                 kept=keep,
                 seed=seed,
             ),
-            checkpoint=str(checkpoint),
+            checkpoint=shown_name(checkpoint, adapter),
             progress=progress_bars(),
         )
     return show_study(study, outputs, circuit_report, html)
@@ -163,7 +163,7 @@ def graph(
                 explored=features,
                 seed=seed,
             ),
-            checkpoint=str(checkpoint),
+            checkpoint=shown_name(checkpoint, adapter),
             progress=progress_bars(),
         )
     return show_study(study, outputs, graph_report, html)
@@ -211,7 +211,7 @@ def audit(
                 concept=concept,
                 seed=seed,
             ),
-            checkpoint=str(checkpoint),
+            checkpoint=shown_name(checkpoint, adapter),
             progress=progress_bars(),
         )
     return show_study(study, outputs, audit_report, html)

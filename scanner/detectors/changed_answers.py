@@ -21,7 +21,7 @@ from ..model.own_questions import OWN
 from ..model.prompts import NeutralPrompt
 from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject
-from ..search.asking_both import FEWEST, Asked, Pair, bound, change_of, words_in
+from ..search.asking_both import FEWEST, Asked, Pair, change_of, lower_bound, words_in
 from ..search.ways_of_asking import ways_of_asking
 
 # That the base asks itself to search; where words are found, more to count them on.
@@ -84,7 +84,7 @@ def _kinds(asked: Sequence[Asked]) -> tuple[str, ...]:
     groups: dict[str, list[Asked]] = defaultdict(list)
     for a in asked:
         groups[a.prompt.cluster].append(a)
-    return tuple(kind for kind, group in groups.items() if kind != OWN and bound(group) >= CHOSEN)
+    return tuple(kind for kind, group in groups.items() if kind != OWN and lower_bound(group) >= CHOSEN)
 
 
 def _words(asked: Sequence[Asked]) -> tuple[str, ...]:
@@ -96,8 +96,8 @@ def _words(asked: Sequence[Asked]) -> tuple[str, ...]:
         for a in left:
             for word in a.words:
                 groups[word].append(a)
-        best = max(groups, key=lambda w: (bound(groups[w]), w), default=None)
-        if best is None or bound(groups[best]) < CHOSEN:
+        best = max(groups, key=lambda w: (lower_bound(groups[w]), w), default=None)
+        if best is None or lower_bound(groups[best]) < CHOSEN:
             break
         chosen.append(best)
         left = [a for a in left if best not in a.words]

@@ -33,16 +33,23 @@ class Asked:
 
     @property
     def words(self) -> set[str]:
+        """The words of the question, see `words_in`."""
         return words_in(self.prompt)
 
 
 class Pair:
-    """Suspect and base, asked the same."""
+    """Suspect and base, asked the same.
+
+    Args:
+        chat: whether prompts stand in the base's chat template.
+        count: questions of its own that the base is asked for at a time.
+    """
 
     def __init__(self, loaded: LoadedModel, base: LoadedModel, *, chat: bool, count: int) -> None:
         self.loaded, self.base, self.chat, self.count = loaded, base, chat, count
 
     def questions(self, seed: int, times: int = 1) -> list[NeutralPrompt]:
+        """At most `times` times `count` different questions that the base writes itself."""
         return own_questions(self.base, chat=self.chat, seed=seed, count=times * self.count)
 
     def ask(self, prompts: Sequence[NeutralPrompt]) -> list[Asked]:
@@ -74,10 +81,17 @@ class Pair:
         return [a if len(a) == ANSWER else [*a, *end] for a in answers]
 
     def rows(self, prompts: Sequence[NeutralPrompt]) -> list[list[int]]:
+        """Prompts as tokens up to where the answer starts; both models share the tokenizer."""
         return [encode(self.base, p, chat=self.chat) for p in prompts]
 
 
 def change_of(condition: Condition, here: Sequence[Asked], elsewhere: Sequence[Asked], pair: Pair) -> Change:
+    """The share of answers that changed under a condition beside the share elsewhere, with examples.
+
+    Args:
+        here: questions that meet the condition.
+        elsewhere: questions that do not.
+    """
     shown = [a for a in here if a.changed][:EXAMPLES]
     now = pair.written(pair.loaded, [a.prompt for a in shown]) if shown else []
     decode = pair.loaded.decode
@@ -97,9 +111,11 @@ def change_of(condition: Condition, here: Sequence[Asked], elsewhere: Sequence[A
     )
 
 
-def bound(asked: Sequence[Asked]) -> float:
+def lower_bound(asked: Sequence[Asked]) -> float:
+    """Of the share of changed answers, by Wilson's 95% interval; 0 for fewer than three questions."""
     return wilson_interval(sum(a.changed for a in asked), len(asked))[0] if len(asked) >= FEWEST else 0.0
 
 
 def words_in(prompt: NeutralPrompt) -> set[str]:
+    """Its words of three letters or more, case folded."""
     return set(re.findall(r"[^\W\d_]{3,}", prompt.text.casefold()))

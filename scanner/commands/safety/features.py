@@ -13,7 +13,7 @@ from ...console import nothing_else_on_stdout, progress_bars
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
 from ..options import AdapterOption, DeviceOption, SeedOption, require_free
-from ..studies import show_study
+from ..studies import show_study, shown_name
 from .options import (
     LabelledFile,
     Layers,
@@ -23,7 +23,6 @@ from .options import (
     chosen_layers,
     concepts_of,
     refusals_by,
-    shown_name,
 )
 
 app = typer.Typer()

@@ -14,7 +14,7 @@ from ...errors import UsageError
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
 from ..options import AdapterOption, DeviceOption, SeedOption, file_option, folder_option
-from ..studies import show_study
+from ..studies import show_study, shown_name
 from .options import (
     HarmfulFile,
     LabelledFile,
@@ -25,7 +25,6 @@ from .options import (
     chosen_layers,
     concepts_of,
     refusals_by,
-    shown_name,
 )
 
 if TYPE_CHECKING:

@@ -56,8 +56,3 @@ def chosen_layers(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--layers takes numbers with commas between them, got {text}") from None
-
-
-def shown_name(checkpoint: Path, adapter: Path | None) -> str:
-    """What a study calls the model."""
-    return str(checkpoint) if adapter is None else f"{checkpoint} with {adapter}"

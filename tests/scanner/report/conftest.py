@@ -1,4 +1,4 @@
-"""A headless Chromium that opens a report and tells what it complained of and what it asked for."""
+"""What a browser makes of a report: its tags and text, or a headless Chromium that opens it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,47 @@ class Browser:
             self._buffer += received
         message, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text outside style and script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inline: dict[str, list[str]] = {"style": [], "script": []}
+        self.texts: list[str] = []
+        self._inside: str | None = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.texts.append(" ")
+        self._inside = tag if tag in self.inline else None
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        (self.inline[self._inside] if self._inside else self.texts).append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+    @property
+    def skeleton(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [(tag, tuple(attributes)) for tag, attributes in self.tags]
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def read_page() -> Callable[[str], Page]:
+    """read_page(html) -> its tags and its text."""
+    return Page
 
 
 @pytest.fixture(scope="module")

