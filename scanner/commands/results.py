@@ -33,6 +33,7 @@ def replay(
 
     Exits with 0 if every stated success rate holds, with 1 if one does not.
     """
+    from ..apart.command import say_what_has_no_bound
     from ..apart.replay import replay_apart
     from ..report.replay_table import replay_table
     from ..studies.replay import ReplayRequest
@@ -41,9 +42,10 @@ def replay(
         result=read_result(result), numbers=trigger or [], checkpoint=checkpoint, prompts=prompts
     )
     with nothing_else_on_stdout():
-        replays = replay_apart(asked, progress_bars())
-    print_rich(replay_table(replays))
-    return EXIT_COMPLETE if all(r.holds for r in replays) else EXIT_FINDINGS
+        measured, unbounded = replay_apart(asked, progress_bars())
+    say_what_has_no_bound(unbounded)
+    print_rich(replay_table(measured.replays))
+    return EXIT_COMPLETE if all(r.holds for r in measured.replays) else EXIT_FINDINGS
 
 
 @app.command(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..accepted import Baseline, apply, expired, unused
+from ..apart.command import say_what_has_no_bound
 from ..apart.scan import FILES, WHOLE, plan_apart, scan_apart
 from ..config import Budget, Device, ScanConfig
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
@@ -103,8 +104,9 @@ def scan(
         show_result(result, outputs)
         return result_exit_code(result, fail_on)
     if dry_run:
-        lines = plan_apart(config, progress_bars()).lines
-        print_data("".join(f"{visible(line)}\n" for line in lines))
+        planned, unbounded = plan_apart(config, progress_bars())
+        say_what_has_no_bound(unbounded)
+        print_data("".join(f"{visible(line)}\n" for line in planned.lines))
         return EXIT_COMPLETE
     with nothing_else_on_stdout():
         result = _accepted(scan_apart(WHOLE, config, progress_bars()), known)

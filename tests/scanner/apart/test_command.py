@@ -79,3 +79,20 @@ def test_it_uses_no_network(command: Callable[[str], Command], tmp_path: Path) -
         command("socket.create_connection(('127.0.0.1', 9), timeout=1)\nreturn 0")(
             checkpoint=tmp_path, others=[]
         )
+
+
+@pytest.mark.usefixtures("without_limits")
+def test_what_has_no_bound_is_told(
+    command: Callable[[str], Command], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command("return 0")(checkpoint=tmp_path, others=[]) == 0
+    told = capfd.readouterr().err
+    assert "no bound" in told
+    assert "memory" in told
+
+
+def test_where_limits_hold_nothing_is_told(
+    command: Callable[[str], Command], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert command("return 0")(checkpoint=tmp_path, others=[]) == 0
+    assert capfd.readouterr().err == ""

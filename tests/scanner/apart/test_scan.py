@@ -184,18 +184,6 @@ return said(seen)"""
     assert (config.checkpoint / "config.json").exists()
 
 
-@pytest.fixture
-def without_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder at the front of the path, in which `resource` cannot be imported: as on Windows."""
-    site = tmp_path / "no-limits"
-    site.mkdir()
-    (site / "resource.py").write_text(
-        "raise ModuleNotFoundError(\"No module named 'resource'\", name='resource')\n"
-    )
-    monkeypatch.syspath_prepend(site)
-    return site
-
-
 @pytest.mark.usefixtures("without_limits")
 def test_a_system_without_limits_scans_and_says_so(stranger: Stranger, config: ScanConfig) -> None:
     result = scan_apart(stranger("return said('done')"), config, Silent(), limits=Limits(memory=GIB))
