@@ -13,7 +13,8 @@ from ..findings.plan import Plan
 from ..isolation.confinement import Limits
 from ..progress import Progress
 from ..verdict import as_gaps, headline, judge
-from .calling import SILENT_SECONDS, Answered, DidNotEnd, call_apart, limits_on
+from .calling import SILENT_SECONDS, Answered, call_apart, limits_on
+from .process import DidNotEnd
 
 DIED = "SS002-scan-died"
 NOT_CONFINED = "SS003-not-confined"
