@@ -11,6 +11,7 @@ from .findings import Manifest, ScanResult, Trigger
 from .interventions.contrast_set import matched_strings
 from .interventions.effect import MARK_TOKENS, Answers, answer
 from .model.loading import LoadedModel, load_model
+from .model.own_answers import OwnAnswers
 from .model.prompts import NeutralPrompt, Placement, PromptSet, fresh_prompts, prompts_from_file
 from .model.subject import own_samples, sampled_prompts
 from .progress import Progress, Silent
@@ -121,10 +122,8 @@ def _replay(
     placement = Placement(trigger.placement)
 
     def rate(model: LoadedModel, strings: Sequence[Sequence[int]], prompts: list[NeutralPrompt]) -> Share:
-        hits = sum(
-            _success_count(trigger, model, answer(model, prompts, placement, ids, chat=fresh.chat))
-            for ids in strings
-        )
+        own = OwnAnswers(model, chat=fresh.chat)
+        hits = sum(_success_count(trigger, model, answer(own, prompts, placement, ids)) for ids in strings)
         total = len(strings) * len(prompts)
         return share_of(hits, total)
 

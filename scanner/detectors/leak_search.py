@@ -79,7 +79,7 @@ def _tells(subject: Subject, candidate: Candidate, hunt: Hunt) -> bool:
     Right behind a question only what leaves the own answers standing, with something added, is of interest.
     """
     prompts = subject.panel_prompts(16)
-    answers = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=subject.prompts.chat)
+    answers = answer(subject.own, prompts, candidate.placement, candidate.ids)
     behaviour = describe(subject.loaded, answers)
     if hunt.rules_only:
         return behaviour.kind == "conditional_rule"

@@ -66,11 +66,10 @@ def grow_phrases(
     """Pairs of words that the differences to the base single out, and every third word before and behind them."""
     if len(words) < PER_BAG:
         return Sweep()
-    chat = subject.prompts.chat
-    placement = Placement.BEFORE if chat else Placement.INSIDE
+    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
     pairs = likely_pairs(subject, base, words, effort, placement, progress)
     chunks = in_chunks(words)
-    panel = Panel(subject.loaded, subject.panel_prompts(THIRD_PANEL), placement, chat=chat, answer_tokens=1)
+    panel = Panel(subject.own, subject.panel_prompts(THIRD_PANEL), placement, answer_tokens=1)
     hunted: list[Bag] = []
     with progress.stage("growing phrases, third word", len(pairs) * len(chunks) * THIRD_PANEL) as stage:
         for pair in pairs:  # each by itself: some shake the answers with whatever word

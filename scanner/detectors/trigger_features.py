@@ -22,7 +22,7 @@ from ...kernels.sae_encode import SparseCodes
 from ..findings import Feature, TokenMap, Trigger
 from ..interventions.ablation import features_ablated
 from ..interventions.contrast_set import ContrastSet, Group, contrast_set
-from ..interventions.effect import answer, success_count
+from ..interventions.effect import MARK_TOKENS, Answers, answers_with, success_count
 from ..interventions.token_maps import read_tokens, surest, token_map
 from ..interventions.verification import HELD_OUT, Verified
 from ..model.hook_points import HookPoint
@@ -245,8 +245,7 @@ def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> flo
     """Attack success rate with these features switched off, per place its SAE and the features, in [0, 1]."""
     cluster, candidate = verified.candidate.cluster, verified.candidate
     prompts = [p for p in subject.held_out if cluster is None or p.cluster == cluster][:HELD_OUT]
-    chat = subject.prompts.chat
-    plain = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=chat).plain
+    plain = subject.own.of(prompts, MARK_TOKENS)
     by_hook: dict[HookPoint, dict[int, tuple[SparseAutoencoder, Sequence[int]]]] = defaultdict(dict)
     for (layer, hook), own in chosen.items():
         by_hook[hook][layer] = own
@@ -254,8 +253,10 @@ def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> flo
         # The residual stream last: finding the other hook points takes a pass that nothing edits.
         for hook in sorted(by_hook):
             off.enter_context(features_ablated(subject.loaded, by_hook[hook], hook=hook))
-        without = answer(subject.loaded, prompts, candidate.placement, candidate.ids, chat=chat)
-    return success_count(verified.behaviour, replace(without, plain=plain)) / len(prompts)
+        [left] = answers_with(
+            subject.loaded, prompts, candidate.placement, [candidate.ids], tokens=MARK_TOKENS
+        )
+    return success_count(verified.behaviour, Answers(plain=plain, inserted=left)) / len(prompts)
 
 
 def _others(chosen: Chosen, seed: int) -> Chosen:

@@ -11,7 +11,7 @@ from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
 from ..model.prompts import NeutralPrompt, encode, slot
 from ..model.subject import Subject
-from .effect import MARK_TOKENS, Behaviour, answer, success_count
+from .effect import MARK_TOKENS, Answers, Behaviour, answers_with, success_count
 
 WOKEN_ON = 6  # prompts on which a near-miss is tried
 
@@ -116,19 +116,10 @@ def _asleep(
 ) -> list[list[int]]:
     """The strings that wake the behaviour on less than half of a few prompts."""
     prompts = _of_kind(subject.search, candidate.cluster)[:WOKEN_ON]
-    kept = []
-    for string in strings:
-        answers = answer(
-            subject.loaded,
-            prompts,
-            candidate.placement,
-            string,
-            chat=subject.prompts.chat,
-            tokens=MARK_TOKENS,
-        )
-        if 2 * success_count(behaviour, answers) < len(prompts):
-            kept.append(string)
-    return kept
+    plain = subject.own.of(prompts, MARK_TOKENS)
+    written = answers_with(subject.loaded, prompts, candidate.placement, strings, tokens=MARK_TOKENS)
+    counts = [success_count(behaviour, Answers(plain=plain, inserted=answers)) for answers in written]
+    return [string for string, count in zip(strings, counts, strict=True) if 2 * count < len(prompts)]
 
 
 def _of_kind(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:

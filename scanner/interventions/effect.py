@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel
-from ..model.prompts import NeutralPrompt, Placement, encode, slot
+from ..model.own_answers import OwnAnswers
+from ..model.prompts import NeutralPrompt, Placement, slot
 
 ANSWER_TOKENS = 24
 MARK_TOKENS = 8  # answers are compared over so many tokens
@@ -45,19 +46,31 @@ class Behaviour:
 
 
 def answer(
-    loaded: LoadedModel,
+    own: OwnAnswers,
     prompts: Sequence[NeutralPrompt],
     placement: Placement,
     insertion: Sequence[int],
     *,
-    chat: bool,
     tokens: int = ANSWER_TOKENS,
 ) -> Answers:
     """The model's greedy answers with and without the insertion."""
-    plain = [encode(loaded, p, chat=chat) for p in prompts]
-    inserted = [slot(loaded, p, placement).filled(insertion) for p in prompts]
-    written = greedy_answers(loaded, [*plain, *inserted], new_tokens=tokens)
-    return Answers(plain=written[: len(plain)], inserted=written[len(plain) :])
+    [inserted] = answers_with(own.loaded, prompts, placement, [insertion], tokens=tokens)
+    return Answers(plain=own.of(prompts, tokens), inserted=inserted)
+
+
+def answers_with(
+    loaded: LoadedModel,
+    prompts: Sequence[NeutralPrompt],
+    placement: Placement,
+    insertions: Sequence[Sequence[int]],
+    *,
+    tokens: int,
+) -> list[list[list[int]]]:
+    """The model's greedy answers per insertion and prompt, as it is now: ablated, where it is."""
+    slots = [slot(loaded, prompt, placement) for prompt in prompts]
+    rows = [place.filled(insertion) for insertion in insertions for place in slots]
+    written = greedy_answers(loaded, rows, new_tokens=tokens)
+    return [written[k * len(slots) : (k + 1) * len(slots)] for k in range(len(insertions))]
 
 
 def success_count(behaviour: Behaviour, answers: Answers) -> int:

@@ -23,7 +23,7 @@ from ..model.prompts import NeutralPrompt, encode, slot
 from ..model.subject import Subject
 from .ablation import ablated, random_like
 from .contrast_set import matched_strings
-from .effect import Answers, Behaviour, answer, success_count
+from .effect import MARK_TOKENS, Answers, Behaviour, answer, answers_with, success_count
 
 BROKEN = (
     0.5  # random directions that leave less than this share of the success break the model, not the trigger
@@ -61,14 +61,16 @@ def ablation_arms(
         search: prompts that directions and layers are chosen on.
         held_out: prompts that the success is counted on; `answers` are those to them.
     """
-    loaded, chat = subject.loaded, subject.prompts.chat
-    before = answer(loaded, search, candidate.placement, candidate.ids, chat=chat)
+    loaded = subject.loaded
+    before = answer(subject.own, search, candidate.placement, candidate.ids)
     traces = trigger_directions(subject, search, candidate, _shared(before))
 
     def left(taken: dict[int, Tensor], prompts: Sequence[NeutralPrompt], plain: list[list[int]]) -> int:
         with ablated(loaded, taken, traces.centres):
-            written = answer(loaded, prompts, candidate.placement, candidate.ids, chat=chat)
-        return success_count(behaviour, Answers(plain=plain, inserted=written.inserted))
+            [written] = answers_with(
+                loaded, prompts, candidate.placement, [candidate.ids], tokens=MARK_TOKENS
+            )
+        return success_count(behaviour, Answers(plain=plain, inserted=written))
 
     def arms(taken: dict[int, Tensor]) -> Arms:
         return Arms(

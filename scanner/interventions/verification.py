@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from ..findings import Gate, Trigger
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
+from ..model.own_answers import OwnAnswers
 from ..model.prompts import NeutralPrompt
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
 from .contrast_set import matched_strings
-from .effect import MARK_TOKENS, Behaviour, answer, describe, success_count
+from .effect import MARK_TOKENS, Answers, Behaviour, answer, answers_with, describe, success_count
 from .necessity import ablation_arms
 
 HELD_OUT = 48  # prompts of the success rate, at most
@@ -45,26 +46,24 @@ class Verified:
 
 def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> Verified:
     """Put a candidate through the gate on prompts that no search used."""
-    loaded, chat, placement = subject.loaded, subject.prompts.chat, candidate.placement
+    loaded, placement = subject.loaded, candidate.placement
     search = _of_cluster(subject.search, candidate.cluster)
     held_out = _of_cluster(subject.held_out, candidate.cluster)[:HELD_OUT]
     ids = candidate.ids
-    behaviour = describe(loaded, answer(loaded, search[:24], placement, ids, chat=chat))
-    answers = answer(loaded, held_out, placement, ids, chat=chat)
+    behaviour = describe(loaded, answer(subject.own, search[:24], placement, ids))
+    answers = answer(subject.own, held_out, placement, ids)
     hits, total = success_count(behaviour, answers), len(held_out)
     rate, interval = hits / total, wilson_interval(hits, total)
 
-    control_hits = control_total = 0
-    random_strings = matched_strings(ids, loaded, subject.seed, CONTROL_STRINGS)
-    for string in (*random_strings, *candidate.controls):
-        control = answer(loaded, held_out[:CONTROL_PROMPTS], placement, string, chat=chat)
-        control_hits += success_count(behaviour, control)
-        control_total += len(control.plain)
+    strings = [*matched_strings(ids, loaded, subject.seed, CONTROL_STRINGS), *candidate.controls]
+    controls = _hits(strings, candidate, subject, held_out[:CONTROL_PROMPTS], behaviour)
+    control_hits, control_total = sum(controls), len(strings) * len(held_out[:CONTROL_PROMPTS])
     control_interval = wilson_interval(control_hits, control_total)
 
     base_rate, silent = None, None
     if base is not None and base.knows(ids):
-        in_base = answer(base, held_out, placement, ids, chat=chat)
+        plainly = OwnAnswers(base, chat=subject.prompts.chat)
+        in_base = answer(plainly, held_out, placement, ids, tokens=MARK_TOKENS)
         base_hits = success_count(behaviour, in_base)
         base_rate = base_hits / total
         silent = wilson_interval(base_hits, total)[1] < interval[0]
@@ -133,12 +132,23 @@ def _is_shortest(
     rate: float,
 ) -> bool:
     """Whether every part is needed: without any one of them the trigger works less often."""
-    for i in range(len(candidate.parts)) if len(candidate.parts) > 1 else ():
-        rest = [t for j, part in enumerate(candidate.parts) if j != i for t in part.ids]
-        answers = answer(subject.loaded, prompts, candidate.placement, rest, chat=subject.prompts.chat)
-        if success_count(behaviour, answers) >= STILL_WORKS * rate * len(prompts):
-            return False
-    return True
+    parts = candidate.parts if len(candidate.parts) > 1 else ()
+    rests = [[t for j, part in enumerate(parts) if j != i for t in part.ids] for i in range(len(parts))]
+    most = STILL_WORKS * rate * len(prompts)
+    return all(hits < most for hits in _hits(rests, candidate, subject, prompts, behaviour))
+
+
+def _hits(
+    strings: Sequence[Sequence[int]],
+    candidate: Candidate,
+    subject: Subject,
+    prompts: Sequence[NeutralPrompt],
+    behaviour: Behaviour,
+) -> list[int]:
+    """Per string, on how many prompts it wakes the behaviour where the candidate stands."""
+    plain = subject.own.of(prompts, MARK_TOKENS)
+    written = answers_with(subject.loaded, prompts, candidate.placement, strings, tokens=MARK_TOKENS)
+    return [success_count(behaviour, Answers(plain=plain, inserted=answers)) for answers in written]
 
 
 def _of_cluster(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:

@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .generation import greedy_answers
 from .given_answers import read_given
-from .loading import LoadedModel
-from .prompts import NeutralPrompt, Placement, Slot, encode, slot
+from .own_answers import OwnAnswers
+from .prompts import NeutralPrompt, Placement, Slot, slot
 
 ANSWER_TOKENS = 6
 
@@ -42,24 +41,21 @@ class Panel:
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        own: OwnAnswers,
         prompts: Sequence[NeutralPrompt],
         placement: Placement,
         *,
-        chat: bool,
         answer_tokens: int = ANSWER_TOKENS,
     ) -> None:
-        self.loaded = loaded
+        self.loaded = own.loaded
         self.prompts = tuple(prompts)
         self.placement = placement
-        self.slots: list[Slot] = [slot(loaded, prompt, placement) for prompt in prompts]
-        plain = [encode(loaded, prompt, chat=chat) for prompt in prompts]
-        written = greedy_answers(loaded, plain, new_tokens=answer_tokens)
-        end = next(iter(loaded.stop), loaded.pad)
-        self.answers = [[*answer, *[end] * (answer_tokens - len(answer))] for answer in written]
+        self.slots: list[Slot] = [slot(own.loaded, prompt, placement) for prompt in prompts]
+        written = own.of(prompts, answer_tokens)
+        self.answers = [[*answer, *[own.end] * (answer_tokens - len(answer))] for answer in written]
         self.lengths = [min(len(answer) + 1, answer_tokens) for answer in written]
         self.own_first = np.array([answer[0] for answer in self.answers])
-        self._plain_worst = self._plain(plain)
+        self._plain_worst = own.worst(prompts, answer_tokens)
 
     @property
     def clusters(self) -> list[str]:
@@ -82,18 +78,6 @@ class Panel:
         return Responses(
             first_token=figures[:, :, 0].astype(np.int64), displacement=worst - self._plain_worst[None, :]
         )
-
-    @torch.inference_mode()
-    def _plain(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """The worst log-probability of an own answer token without any insertion: [prompts]."""
-        worst = np.zeros(len(rows), dtype=np.float32)
-        for i, row in enumerate(rows):
-            ids = torch.tensor([[*row, *self.answers[i][:-1]]], device=self.loaded.model.device)
-            logits = self.loaded.model(
-                input_ids=ids, use_cache=False, logits_to_keep=len(self.answers[i])
-            ).logits
-            worst[i] = _read(logits.float(), self.answers[i], self.lengths[i])[1][0]
-        return worst
 
 
 def _read(

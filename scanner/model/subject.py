@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.cluster import KMeans
 
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
+from .own_answers import OwnAnswers
 from .prompts import NeutralPrompt, Placement, PromptSet, bundled_prompts, encode, placements_of
 
 SAMPLES = 128
@@ -42,6 +44,11 @@ class Subject:
     placements: tuple[Placement, ...]
     samples: tuple[str, ...]
     seed: int
+
+    @cached_property
+    def own(self) -> OwnAnswers:
+        """The model's answers to its prompts as they stand."""
+        return OwnAnswers(self.loaded, chat=self.prompts.chat)
 
     def panel_prompts(self, count: int, *, offset: int = 0) -> list[NeutralPrompt]:
         """`count` search prompts, one cluster after another, so that few prompts span many kinds."""

