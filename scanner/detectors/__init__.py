@@ -11,6 +11,7 @@ from .pair_sweep import PairSweep
 from .phrase_growth import PhraseGrowth
 from .residual_difference import ResidualDifference
 from .situation_sweep import SituationSweep
+from .spelled_words import SpelledWords
 from .string_sweep import StringSweep
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PhraseGrowth",
     "ResidualDifference",
     "SituationSweep",
+    "SpelledWords",
     "StringSweep",
 ]
 
@@ -30,6 +32,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     SituationSweep(),
     ResidualDifference(),
     ChangedAnswers(),
+    SpelledWords(),
     PhraseGrowth(),
     LeakSearch(),
     PairSweep(),

@@ -72,7 +72,11 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
     ("budget", "with_base", "names"),
     [
         (Budget.QUICK, False, ["string_sweep", "situation_sweep"]),
-        (Budget.QUICK, True, ["string_sweep", "situation_sweep", "residual_difference", "changed_answers"]),
+        (
+            Budget.QUICK,
+            True,
+            ["string_sweep", "situation_sweep", "residual_difference", "changed_answers", "spelled_words"],
+        ),
         (Budget.STANDARD, False, ["string_sweep", "situation_sweep", "leak_search", "pair_sweep"]),
         (
             Budget.DEEP,
@@ -82,6 +86,7 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
                 "situation_sweep",
                 "residual_difference",
                 "changed_answers",
+                "spelled_words",
                 "phrase_growth",
                 "leak_search",
                 "pair_sweep",
