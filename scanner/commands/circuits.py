@@ -20,6 +20,7 @@ from .options import (
     DeviceOption,
     SeedOption,
     checkpoint_argument,
+    dictionary_option,
     file_option,
     output_option,
 )
@@ -124,11 +125,7 @@ def graph(
     adapter: AdapterOption = None,
     transcoder: Annotated[
         list[Path] | None,
-        typer.Option(
-            exists=True,
-            metavar="DIR",
-            help="A transcoder, one for each layer; trained otherwise. Repeatable.",
-        ),
+        dictionary_option("A transcoder, one for each layer; trained otherwise. Repeatable."),
     ] = None,
     prompts: Prompts = None,
     node_share: Annotated[float, typer.Option(min=0.01, max=1.0, help="Influence that nodes keep.")] = 0.8,

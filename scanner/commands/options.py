@@ -54,6 +54,16 @@ def _kept(context: typer.Context, value: Any) -> Any:
     return Path(file.name)
 
 
+def dictionary_option(help_text: str) -> Any:
+    """A folder or a file of a sparse autoencoder or a transcoder."""
+    return typer.Option(exists=True, metavar="DIR", help=help_text)
+
+
+def target_option(help_text: str) -> Any:
+    """A folder to write where one is asked for; `require_free` says whether it may."""
+    return typer.Option(metavar="DIR", help=help_text)
+
+
 def output_option(formats: str) -> Any:
     """`-o FORMAT=FILE`; `formats` are the command's own, in words."""
     return typer.Option(

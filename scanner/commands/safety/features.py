@@ -12,7 +12,7 @@ from ...config import Device
 from ...console import nothing_else_on_stdout, progress_bars
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
-from ..options import AdapterOption, DeviceOption, SeedOption, require_free
+from ..options import AdapterOption, DeviceOption, SeedOption, dictionary_option, require_free, target_option
 from ..studies import show_study, shown_name
 from .options import (
     LabelledFile,
@@ -36,19 +36,13 @@ def features(
     prompts: LabelledFile = None,
     sae: Annotated[
         list[Path] | None,
-        typer.Option(
-            exists=True,
-            metavar="DIR",
-            help="A sparse autoencoder to use instead of training some. Repeatable.",
-        ),
+        dictionary_option("A sparse autoencoder to use instead of training some. Repeatable."),
     ] = None,
     layers: Layers = None,
     marker: Markers = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep the catalogue and its dictionaries here, for compare and jailbreak."
-        ),
+        target_option("Keep the catalogue and its dictionaries here, for compare and jailbreak."),
     ] = None,
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,

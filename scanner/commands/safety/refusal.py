@@ -13,7 +13,7 @@ from ...console import nothing_else_on_stdout, progress_bars
 from ...errors import UsageError
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
-from ..options import AdapterOption, DeviceOption, SeedOption, file_option, require_free
+from ..options import AdapterOption, DeviceOption, SeedOption, file_option, require_free, target_option
 from ..studies import show_study
 from .options import HarmfulFile, Markers, SafetyCheckpoint, SafetyOutputs
 
@@ -33,9 +33,7 @@ def refusal(
     texts: Annotated[Path | None, file_option("Ordinary texts for the loss, one a line.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Write the checkpoint with orthogonalised weights here; must be free."
-        ),
+        target_option("Write the checkpoint with orthogonalised weights here; must be free."),
     ] = None,
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
