@@ -30,6 +30,7 @@ MOVED = 0.5  # nats: what displaces the own answers so far on average is looked 
 RESPELLED = (
     2  # words of which every piece is tried anew: a word close to the trigger moves the answers a little
 )
+NEAREST = 48  # words that are weighed again on more prompts
 HUNTED = 4
 BESIDE = 30  # words that move nothing in the hunt, so that what stands out has something to stand out from
 HUNT_PANEL = 9
@@ -67,13 +68,15 @@ def spell_words(subject: Subject, base: LoadedModel, effort: Effort, progress: P
     best = _best(words, moved, RESPELLED)
     if best:
         words, moved = _with_neighbours(subject, panel, words, moved, best, pieces, progress)
-    likely = _best(words, moved, HUNTED)
+    likely = _strongest(subject, placement, _best(words, moved, NEAREST))
     if not likely:
         return Sweep(tried=len(words), shares=_covered(pieces))
     others = [word for word, how_far in zip(words, moved, strict=True) if how_far < MOVED]
     others = random.Random(subject.seed).sample(others, min(BESIDE, len(others)))
     hunt = Hunt.at(subject, placement, panel=HUNT_PANEL, kinds=subject.prompts.chat)
     found = hunt.run([(word,) for word in (*likely, *others)], SpelledWords.name)
+    rank = {word.ids: place for place, word in enumerate(likely)}
+    found.sort(key=lambda c: rank.get(tuple(c.ids), len(rank)))
     return Sweep(candidates=found, tried=len(words), shares=_covered(pieces))
 
 
@@ -99,6 +102,15 @@ def _best(words: Sequence[Atom], moved: NDArray[np.float64], count: int) -> list
     """The words that displace the own answers furthest, if they do so at all."""
     order = np.argsort(-moved, kind="stable")[:count]
     return [words[int(i)] for i in order if moved[i] >= MOVED]
+
+
+def _strongest(subject: Subject, placement: Placement, words: Sequence[Atom]) -> list[Atom]:
+    """The words that displace the own answers to more prompts furthest: neighbours of a trigger do so less than it does."""
+    if not words:
+        return []
+    panel = Panel(subject.own, subject.panel_prompts(HUNT_PANEL), placement)
+    displaced = panel.respond([word.ids for word in words]).displacement.mean(axis=1)
+    return [words[int(i)] for i in np.argsort(displaced, kind="stable")[:HUNTED]]
 
 
 def _covered(pieces: Pieces) -> dict[str, float]:
