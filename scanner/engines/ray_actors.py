@@ -19,8 +19,9 @@ class Board:
         self._told: list[Words] = []
 
     def tell(self, index: int, attempt: int, *words: Any) -> None:
-        """Progress of one attempt at a piece."""
-        self._told.append((index, attempt, words))
+        """Progress of one attempt at a piece; no words are none."""
+        if words:
+            self._told.append((index, attempt, words))
 
     def take(self) -> list[Words]:
         """All that was told since the last time."""
@@ -48,6 +49,11 @@ class RayWorker:
         """What the worker makes of a piece, and in how many seconds."""
         if self._worker is None:
             raise RuntimeError("a worker is ready before it is given a piece")
+        import ray
+
         start = time.perf_counter()
         told = Told(partial(self._board.tell.remote, index, attempt))
-        return self._worker.do(text, told, again=attempt > 0), time.perf_counter() - start
+        made = self._worker.do(text, told, again=attempt > 0)
+        seconds = time.perf_counter() - start
+        ray.get(self._board.tell.remote(index, attempt))  # all words stand there before the end is known
+        return made, seconds
