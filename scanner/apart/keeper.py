@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any, NamedTuple
@@ -49,9 +49,6 @@ class Keeper:
     Args:
         prepare: `module:function` of `given`: what it returns is kept; it works in the confined process.
         limits: of the keeper; a scan can be left less, not more.
-
-    Raises:
-        KeeperGone: it came to no end of its preparations.
     """
 
     def __init__(self, prepare: str, given: object, limits: Limits) -> None:
@@ -62,11 +59,19 @@ class Keeper:
         self._process.start()
         theirs.close()
         self._count = 0
-        try:
-            self._said("ready", PATIENCE)
-        except KeeperGone:
-            self.close()
-            raise
+        self._ready = False
+        self._gone = False
+
+    def ready(self) -> None:
+        """Wait until everything is prepared.
+
+        Raises:
+            KeeperGone: it came to no end of that.
+        """
+        with self._lock:
+            if not self._ready:
+                self._said("ready", PATIENCE)
+                self._ready = True
 
     def start(self, function: str, given: object, limits: Limits) -> tuple[Process, Connection]:
         """Fork a process that calls `function` of a `Shared` and a progress: a `calling.Start`.
@@ -83,7 +88,7 @@ class Keeper:
                     self._control.send(("start", number, function, given, limits))
                     send_handle(self._control, theirs.fileno(), self._process.pid or 0)
                 except OSError as error:
-                    raise KeeperGone("it has ended") from error
+                    raise self._noted("it has ended") from error
                 self._said("started", ANSWERS)
         except KeeperGone:
             ours.close()
@@ -105,26 +110,30 @@ class Keeper:
     @property
     def alive(self) -> bool:
         """Whether it still keeps."""
-        return self._process.is_alive()
+        return not self._gone and self._process.is_alive()
 
     def close(self) -> None:
         """End it, and with it every process that it has forked."""
         self._process.kill()
         self._process.join()
-        self._control.close()
 
     def _said(self, wanted: str, patience: float) -> list[Any]:
         """What it answers: JSON, as from every process that has read a stranger's files."""
         try:
             if not self._control.poll(patience):
                 self._process.kill()
-                raise KeeperGone("it fell silent")
+                raise self._noted("it fell silent")
             word, more = receive(self._control)
         except (EOFError, OSError, ValueError) as error:
-            raise KeeperGone("it has ended") from error
+            raise self._noted("it has ended") from error
         if word != wanted:
-            raise KeeperGone(f"it said {word[:40]!r} where {wanted} was due")
+            raise self._noted(f"it said {word[:40]!r} where {wanted} was due")
         return more
+
+    def _noted(self, how: str) -> KeeperGone:
+        """That it is gone: its pipe may end a moment before the process does."""
+        self._gone = True
+        return KeeperGone(how)
 
 
 class _Forked:
@@ -171,7 +180,6 @@ def _keep(control: Connection, prepare: str, given: object, limits: Limits) -> N
     forked: dict[int, BaseProcess] = {}
     fork = multiprocessing.get_context("fork")
     while True:
-        wait([control])
         try:
             asked = control.recv()  # from the process that the user started
         except EOFError:

