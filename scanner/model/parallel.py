@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from ..config import CORES
+
 SMALL = 50_000_000  # parameters up to which one thread a pass is the better use of a CPU
 
 T = TypeVar("T")
@@ -26,7 +28,12 @@ def workers_for(model: nn.Module) -> int:
     first = next(model.parameters())
     if first.device.type != "cpu" or sum(p.numel() for p in model.parameters()) > SMALL:
         return 1
-    return os.cpu_count() or 1
+    return cores()
+
+
+def cores() -> int:
+    """The cores of this machine that one scan may use."""
+    return int(os.environ.get(CORES) or os.cpu_count() or 1)
 
 
 def in_order(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
@@ -40,10 +47,9 @@ def in_order(function: Callable[[T], R], items: Sequence[T], workers: int) -> It
 
 @contextmanager
 def threads_for(workers: int) -> Iterator[None]:
-    """Within the block torch uses one thread a pass where several passes run at a time."""
+    """Within the block torch uses one thread a pass where several passes run at a time, and no more than it may."""
     before = torch.get_num_threads()
-    if workers > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1 if workers > 1 else min(before, cores()))
     try:
         yield
     finally:

