@@ -49,7 +49,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shape", default="8b", choices=SHAPES)
-    parser.add_argument("--root", type=Path, help="where the files are written; a temporary folder without it")
+    parser.add_argument(
+        "--root", type=Path, help="where the files are written; a temporary folder without it"
+    )
     parser.add_argument("--stages", default=",".join(STAGES))
     parser.add_argument("--bound", type=float, default=6.0, help="GB of memory that a stage may take")
     parser.add_argument("--child", nargs=3, metavar=("STAGE", "SUSPECT", "BASE"), help=argparse.SUPPRESS)
@@ -84,7 +86,9 @@ def main() -> int:
             )
             if stage == "difference":
                 failed |= not _found(json.loads(taken.output), name, share)
-        print(f"\nbound: {given.bound:g} GB; memory of this machine: {_memory() / GB:.1f} GB; {os.cpu_count()} cores")
+        print(
+            f"\nbound: {given.bound:g} GB; memory of this machine: {_memory() / GB:.1f} GB; {os.cpu_count()} cores"
+        )
         return int(failed)
 
 

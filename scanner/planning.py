@@ -6,8 +6,6 @@ scan takes is not foretold: it depends on what the searches find.
 
 from __future__ import annotations
 
-from math import prod
-
 from .checkpoint import Checkpoint
 from .config import Budget, ScanConfig
 from .findings.plan import Plan
@@ -46,7 +44,7 @@ def plan(config: ScanConfig, progress: Progress) -> Plan:
 def _memory(inputs: Inputs) -> str:
     """Weights in memory, and what a scan took beside such small ones."""
     models = [inputs.checkpoint, *([inputs.base] if inputs.base else [])]
-    weights = sum(_parameters(model) for model in models)
+    weights = sum(model.parameters for model in models)
     usual, most = BESIDE["with" if inputs.base else "without"]
     return (
         f"memory: {_size(weights * FLOAT32)} of weights on a CPU (float32), {_size(weights * BFLOAT16)} on a GPU (bfloat16), for "
@@ -59,10 +57,6 @@ def _dictionaries(config: ScanConfig) -> str:
     if config.saes:
         return f"{len(config.saes)} given"
     return "none" if config.budget is Budget.QUICK else "trained on the spot"
-
-
-def _parameters(checkpoint: Checkpoint) -> int:
-    return sum(prod(stored.shape) for stored in checkpoint.tensors.values())
 
 
 def _stored(checkpoint: Checkpoint) -> int:

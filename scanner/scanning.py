@@ -36,6 +36,7 @@ from .model.device import torch_device
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
+from .model.room import room_for
 from .model.subject import Subject, make_subject
 from .notes import Notes
 from .plugins import installed
@@ -63,8 +64,10 @@ def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult
         checkpoint, adapter, base_checkpoint = open_inputs(config, notes)
     device = torch_device(config.device)
     with notes.timed("load"), progress.stage("loading the model"):
-        loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
-        base = load_model(base_checkpoint.root, device=device) if base_checkpoint is not None else None
+        # One dtype for both: what differs between them is then not their rounding.
+        room = room_for(checkpoint.parameters, device, models=1 if base_checkpoint is None else 2)
+        loaded = load_model(checkpoint.root, adapter=config.adapter, device=device, room=room)
+        base = load_model(base_checkpoint.root, device=device, room=room) if base_checkpoint else None
     opened = _Opened(
         checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started,
         base_folder=base_checkpoint.root if base_checkpoint is not None else None,

@@ -228,7 +228,7 @@ class _Chunks:
         self.shape = (min(shape[0], base_shape[0]), *shape[1:]) if shape else ()
         self._ours: Callable[[int, int], Tensor] = lambda start, stop: ours.rows(name, start, stop)
         self._theirs: Callable[[int, int], Tensor] = lambda start, stop: theirs.rows(other, start, stop)
-        self._whole = lambda: (ours.read(name), theirs.read(other))
+        self._whole: Callable[[], tuple[Tensor, Tensor]] = lambda: (ours.read(name), theirs.read(other))
 
     def __call__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The suspect's and the base's piece, one pair at a time."""
@@ -259,8 +259,9 @@ def _energy_shares(chunks: _Chunks, energy: float) -> tuple[float, ...]:
 
 
 def _bits(values: Tensor) -> Tensor:
-    """The same bytes as whole numbers, which are compared several times faster."""
-    return values.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()])
+    """The same bytes as whole numbers, the widest that they fill: those are compared several times faster."""
+    held = values.reshape(-1).view(torch.uint8)
+    return held.view(torch.int64) if len(held) % 8 == 0 else held
 
 
 def _equal_up_to_rounding(a: Tensor, b: Tensor) -> bool:

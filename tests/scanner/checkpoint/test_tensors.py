@@ -55,6 +55,9 @@ def test_a_file_that_shrank_since_it_was_opened_is_one_line(file: Path, tmp_path
     tensors = read_header(path, path.name)
     path.write_bytes(path.read_bytes()[:-40])
     last = max(tensors, key=lambda name: tensors[name].end)
-    with open_tensors(tensors) as reader, pytest.raises(CheckpointError, match="bytes were to be read") as caught:
+    with (
+        open_tensors(tensors) as reader,
+        pytest.raises(CheckpointError, match="bytes were to be read") as caught,
+    ):
         reader.read(last)
     assert len(str(caught.value).splitlines()) == 1
