@@ -37,15 +37,13 @@ from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
 from .model.room import room_for
-from .model.subject import Subject, make_subject
+from .model.subject import SAMPLES_OF, Subject, make_subject
 from .notes import Notes
 from .plugins import installed
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary
 from .suspecting import suspect
 from .verdict import as_gaps, change_strength, headline, judge, strength, suspicion
-
-SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
 
 
 def run_scan(config: ScanConfig, progress: Progress | None = None) -> ScanResult:
@@ -100,7 +98,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
     )
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
-        subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES[config.budget])
+        subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES_OF[config.budget])
 
     layers = _layers(config, subject)
     if subject.prompts.chat and Placement.SYSTEM not in subject.placements:

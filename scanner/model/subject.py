@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
+from ..config import Budget
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
 from .prompts import NeutralPrompt, Placement, PromptSet, bundled_prompts, encode, placements_of
 
 SAMPLES = 128
+SAMPLES_OF = {Budget.QUICK: 64, Budget.STANDARD: SAMPLES, Budget.DEEP: 2_048}
 MORE_SAMPLES = (
     7  # times as many again where the samples are the prompts: words of several tokens are read off them
 )

@@ -29,7 +29,8 @@ from .formats import saelens
 from .hook_points import place
 from .quality import SAEQuality, measure_quality
 from .read import read_sae
-from .trainer import TrainingRecipe, train_sae
+from .recipe import TrainingRecipe
+from .trainer import train_sae
 
 RANDOM_ROWS, RANDOM_LENGTH = 160, 48
 SAMPLE_LENGTH = 96
