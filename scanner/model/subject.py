@@ -52,6 +52,10 @@ class Subject:
         spread = [group[i] for i in range(deepest) for group in by_cluster if i < len(group)]
         return [spread[(offset + i) % len(spread)] for i in range(min(count, len(spread)))]
 
+    def held_out_rows(self, count: int) -> list[list[int]]:
+        """`count` held-out prompts as token rows, as the model is asked them."""
+        return [encode(self.loaded, prompt, chat=self.prompts.chat) for prompt in self.held_out[:count]]
+
 
 def make_subject(
     loaded: LoadedModel, *, given: PromptSet | None, seed: int, samples: int = SAMPLES

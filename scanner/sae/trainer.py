@@ -46,6 +46,7 @@ AUXILIARY_ROWS = 128  # tokens of each batch that dead features learn from
 
 
 CALIBRATED_TOKENS = 2**15  # on which a threshold for all tokens is set
+THRESHOLD_FACTOR = 8.0  # step size of log θ beside the weights': it has farther to go
 SAVED_EVERY = 200  # steps
 
 
@@ -59,7 +60,7 @@ def train_sae(
     source: str = "trained on the model's own activations",
     stage: Stage | None = None,
     state: Path | None = None,
-    save_every: int = SAVED_EVERY,
+    save_every: int | None = None,
 ) -> SparseAutoencoder:
     """A dictionary in which each of these activations is nearly a sum of k directions.
 
@@ -73,7 +74,7 @@ def train_sae(
         stage: told of every step.
         state: file in which the training is kept as it goes; where it is there already, the training goes on
             from it and ends with the same bits as one that was never stopped. It is removed at the end.
-        save_every: steps between two savings of it.
+        save_every: steps between two savings of it; without it `SAVED_EVERY`.
 
     Returns:
         An SAE for raw activations, decoder rows of norm 1, `apply_b_dec_to_input` true.
@@ -87,7 +88,11 @@ def train_sae(
     centre, scale = _centre_and_scale(tokens)
     weights = _initial_weights(tokens, centre, scale, recipe)
     parameters = {name: torch.nn.Parameter(weight) for name, weight in weights.items()}
-    optimiser = torch.optim.Adam(parameters.values(), lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
+    groups = [
+        {"params": [parameter], "factor": THRESHOLD_FACTOR if name == "log_threshold" else 1.0}
+        for name, parameter in parameters.items()
+    ]
+    optimiser = torch.optim.Adam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     watch = FiringWatch(recipe.features, recipe.dead_after, tokens.device)
     kept = TrainingState(state, recipe, tokens) if state is not None else None
     done = kept.restore(parameters, optimiser, watch) if kept is not None else 0
@@ -102,10 +107,10 @@ def train_sae(
             for name, parameter in parameters.items():
                 parameter.grad = gradients[name]
             for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(step, recipe)
+                group["lr"] = recipe.learning_rate * _schedule(step, recipe) * group["factor"]
             optimiser.step()
             functional.normalize(weights["w_dec"], dim=1, out=weights["w_dec"])
-            if kept is not None and (step + 1) % save_every == 0:
+            if kept is not None and (step + 1) % (save_every or SAVED_EVERY) == 0:
                 kept.save(step + 1, parameters, optimiser, watch)
             if stage is not None:
                 stage.advance()
