@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import NamedTuple, cast
 
@@ -43,6 +44,7 @@ from .search.lexicon import date_atoms, marked_atoms, situation_atoms, vocabular
 
 ENOUGH = 1.0  # seconds of a measurement
 PHRASE_TOKENS = 5  # of a leaked phrase
+MOST_ROWS, PASS_TOKENS = 256, 24  # of a measured pass
 TRIED_STEPS, DECODED = 8, 8  # steps of training, tokens of generation that are timed
 # What a search reads again to confirm and to cut, beside its planned rows: measured on the bundled base.
 AGAIN = 1.05
@@ -92,11 +94,11 @@ def foretell(
     small = checkpoint.parameters <= SMALL
     loaded = _stand_in(checkpoint, depth if small else 1, dtype, device)
     with threads_for(loaded.workers):
-        cost = _cost(loaded, budget)
+        cost = _cost(loaded, budget, small=small)
         if not small and depth > 1:
             del loaded  # one stand-in at a time: the embedding of a large vocabulary is most of it
             loaded = _stand_in(checkpoint, 2, dtype, device)
-            deeper = _cost(loaded, budget)
+            deeper = _cost(loaded, budget, small=False)
             cost = _Cost(*(a + (depth - 1) * max(0.0, b - a) for a, b in zip(cost, deeper, strict=True)))
         subject = _subject(loaded)
         tokens = planned_tokens(subject, budget)
@@ -169,7 +171,14 @@ def _subject(loaded: LoadedModel) -> Subject:
     )  # fmt: skip
 
 
-def _cost(loaded: LoadedModel, budget: Budget) -> _Cost:
+def _cost(loaded: LoadedModel, budget: Budget, *, small: bool) -> _Cost:
+    """Of a small model by the searches' own passes, of a large one by plain ones: a few rows of it take seconds."""
+    if not small:
+        read, written = (partial(_pass, loaded, width=width) for width in (PASS_TOKENS, 1))
+        return _Cost(
+            _seconds_each(read, most=MOST_ROWS),
+            _seconds_each(written, most=min(MOST_ROWS, SAMPLES_OF[budget])),
+        )
     subject = _subject(loaded)
     place = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
     panel = Panel(loaded, subject.panel_prompts(9), place, chat=subject.prompts.chat)
@@ -184,7 +193,15 @@ def _cost(loaded: LoadedModel, budget: Budget) -> _Cost:
         continuations(loaded.model, rows, new_tokens=DECODED, temperature=1.0, workers=loaded.workers)
         return len(rows) * DECODED
 
-    return _Cost(_seconds_each(read, most=256), _seconds_each(write, most=SAMPLES_OF[budget]))
+    return _Cost(_seconds_each(read, most=MOST_ROWS), _seconds_each(write, most=SAMPLES_OF[budget]))
+
+
+def _pass(loaded: LoadedModel, count: int, *, width: int) -> int:
+    ids = torch.full((count, width), loaded.start[0], device=loaded.model.device)
+    with torch.inference_mode():
+        out = loaded.model(input_ids=ids, use_cache=False, logits_to_keep=min(width, ANSWER_TOKENS))
+        float(out.logits[0, -1, 0])  # a GPU is waited for
+    return count * width
 
 
 def _seconds_each(work: Callable[[int], int], *, most: int) -> float:
