@@ -23,7 +23,7 @@ from .sae.dictionaries import (
     save_dictionary,
     train_dictionaries,
 )
-from .sae.trainer import TrainingRecipe
+from .sae.recipe import TrainingRecipe
 
 EXPLAINED_AT_MOST = {
     Budget.QUICK: 1,

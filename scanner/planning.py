@@ -1,18 +1,20 @@
-"""What a scan would do, and what room it takes: what `--dry-run` says. Files are read, nothing is loaded.
+"""What a scan would do, what room it takes and how long: what `--dry-run` says. No weights are loaded.
 
-The room is arithmetic on the stored tensors, beside what Python and its libraries take by themselves. How long a
-scan takes is not foretold: it depends on what the searches find.
+The room is arithmetic on the stored tensors, beside what Python and its libraries take by themselves; the time is
+foretold from planned rows and what a row costs on this machine (`forecast.py`).
 """
 
 from __future__ import annotations
 
-from math import prod
-
 from .checkpoint import Checkpoint
 from .config import Budget, ScanConfig
 from .findings.plan import Plan
+from .forecast import foretell
 from .inputs import Inputs, open_inputs
+from .model.device import torch_device
+from .model.room import Room, room_for
 from .notes import Notes
+from .plugins import one_line
 from .plugins.loading import installed
 from .progress import Progress
 
@@ -28,11 +30,15 @@ def plan(config: ScanConfig, progress: Progress) -> Plan:
     with progress.stage("reading the files"):
         inputs = open_inputs(config, notes)
     checkpoint, _, base = inputs
+    device = torch_device(config.device)
+    room = room_for(checkpoint.parameters, device, models=1 if base is None else 2)
     lines = [
         f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
         f"base: {base.root if base else 'none; residual differences and changed answers are left out'}",
         f"disk: {_size(_stored(checkpoint) + (_stored(base) if base else 0))} of files are read and hashed",
         _memory(inputs),
+        _held(inputs, room, device),
+        _time(inputs, config.budget, room, device, progress),
         f"budget: {config.budget.value}",
         "sweeps: vocabulary tokens and words, years and situations in the system line"
         + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
@@ -46,7 +52,7 @@ def plan(config: ScanConfig, progress: Progress) -> Plan:
 def _memory(inputs: Inputs) -> str:
     """Weights in memory, and what a scan took beside such small ones."""
     models = [inputs.checkpoint, *([inputs.base] if inputs.base else [])]
-    weights = sum(_parameters(model) for model in models)
+    weights = sum(model.parameters for model in models)
     usual, most = BESIDE["with" if inputs.base else "without"]
     return (
         f"memory: {_size(weights * FLOAT32)} of weights on a CPU (float32), {_size(weights * BFLOAT16)} on a GPU (bfloat16), for "
@@ -55,14 +61,43 @@ def _memory(inputs: Inputs) -> str:
     )
 
 
+def _held(inputs: Inputs, room: Room, device: str) -> str:
+    """In which dtype the weights would be held here, and where."""
+    dtype = str(room.dtype).removeprefix("torch.")
+    where = "whole" if room.most is None else "with layers left on disk, brought in at every pass"
+    return f"weights here: {dtype} on {device}, {where}"
+
+
+def _time(inputs: Inputs, budget: Budget, room: Room, device: str, progress: Progress) -> str:
+    """The seconds that a scan would take here; why they are not foretold where they cannot be."""
+    if room.most is not None:
+        return "time: not foretold where layers are brought in from disk at every pass; it is that of reading them"
+    try:
+        with progress.stage("measuring the speed of this machine"):
+            told = foretell(
+                inputs.checkpoint, budget, with_base=inputs.base is not None, dtype=room.dtype, device=device
+            )
+    except Exception as problem:  # a configuration that transformers cannot build
+        return f"time: not foretold, a model of this shape could not be run ({one_line(problem)})"
+    return (
+        f"time: about {_spoken(told.total)} on this machine as busy as it is now if nothing is found "
+        f"(searches {_spoken(told.searches)}), within a factor of two; each candidate adds about {_spoken(told.each)}, "
+        "and a trigger that is confirmed early ends the searches"
+    )
+
+
+def _spoken(seconds: float) -> str:
+    """Seconds in words, e.g. `3.5 minutes`."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _dictionaries(config: ScanConfig) -> str:
     if config.saes:
         return f"{len(config.saes)} given"
     return "none" if config.budget is Budget.QUICK else "trained on the spot"
-
-
-def _parameters(checkpoint: Checkpoint) -> int:
-    return sum(prod(stored.shape) for stored in checkpoint.tensors.values())
 
 
 def _stored(checkpoint: Checkpoint) -> int:

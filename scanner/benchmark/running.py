@@ -20,8 +20,8 @@ from ..detectors import DETECTORS
 from ..errors import UsageError
 from ..isolation.processes import Outcome, WorkerDied, side_by_side
 from ..kept.code_version import code_fingerprint
+from ..model.subject import SAMPLES_OF
 from ..plugins import load
-from ..scanning import SAMPLES
 from .cases import Case
 from .examining import Task, examine_case, tasks_of
 from .records import Benchmark, Environment, Record, Setting
@@ -153,7 +153,7 @@ def _examine(case: Case, left: Sequence[tuple[str, Setting]], key: str, config: 
         [Task(tuned(known, name), setting) for name, setting in left],
         budget=config.budget,
         seed=config.seed,
-        samples=SAMPLES[config.budget],
+        samples=SAMPLES_OF[config.budget],
         keep=keep,
     )
     return made

@@ -30,7 +30,8 @@ def causal_architecture(config: Mapping[str, Any]) -> str:
     for key in ("quantization_config", "compression_config"):
         if config.get(key):
             raise CheckpointError(
-                f"quantised checkpoints are not supported, config.json has {key}; scan the checkpoint it was made from"
+                f"quantised checkpoints are not supported, config.json has {key}{_method(config[key])}; "
+                "scan the checkpoint it was made from"
             )
     named = config.get("architectures")
     names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
@@ -43,6 +44,18 @@ def causal_architecture(config: Mapping[str, Any]) -> str:
             "give a checkpoint whose architecture ends in ForCausalLM or LMHeadModel, or that has a text_config"
         )
     return causal[0]
+
+
+def _method(quantisation: Any) -> str:
+    """What it says of how the weights were quantised, e.g. ` (gptq, 4-bit)`."""
+    if not isinstance(quantisation, dict):
+        return ""
+    method, bits = quantisation.get("quant_method"), quantisation.get("bits")
+    if bits is None:
+        bits = 4 if quantisation.get("load_in_4bit") else 8 if quantisation.get("load_in_8bit") else None
+    said = [shown(method)] if isinstance(method, str) else []
+    said += [f"{bits}-bit"] if type(bits) is int else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def find_embedding(tensors: Mapping[str, StoredTensor]) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,11 @@ class Checkpoint:
     def files(self) -> dict[str, str]:
         """SHA-256 of every file by name; read on first use, in parallel threads."""
         return hash_files(dict(self.entries))
+
+    @property
+    def parameters(self) -> int:
+        """The number of stored weights; a tied head counts once."""
+        return sum(prod(tensor.shape) for tensor in self.tensors.values())
 
     @property
     def weight_files(self) -> tuple[str, ...]:

@@ -1,18 +1,43 @@
-"""Reading tensors by name over all shards, one at a time."""
+"""Reading tensors by name over all shards, one at a time.
+
+The bytes are read where the header, which was checked when the folder was opened, says that they lie. They are not
+mapped: pages of a mapped file count as the process's memory until the system wants them back, all shards of them.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import BinaryIO, Final, Protocol
 
-from safetensors import SafetensorError, safe_open
+import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .safetensors_header import StoredTensor
+from .safetensors_header import BYTES_PER_ELEMENT, StoredTensor
 from .wording import shown
+
+DTYPES: Final[dict[str, torch.dtype]] = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "U16": torch.uint16,
+    "I16": torch.int16,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "U32": torch.uint32,
+    "I32": torch.int32,
+    "F32": torch.float32,
+    "U64": torch.uint64,
+    "I64": torch.int64,
+    "F64": torch.float64,
+    "C64": torch.complex64,
+}
 
 
 class Readable(Protocol):
@@ -31,36 +56,45 @@ class TensorReader:
     def __init__(self, tensors: Mapping[str, StoredTensor], stack: ExitStack) -> None:
         self._tensors = tensors
         self._stack = stack
-        self._open: dict[Path, Any] = {}
+        self._open: dict[Path, BinaryIO] = {}
 
     def read(self, name: str) -> Tensor:
         """The whole tensor, in its stored dtype, on the CPU."""
-        stored, file = self._file(name)
-        with _readable(name, stored):
-            tensor: Tensor = file.get_tensor(name)
-        return tensor
+        stored = self._tensors[name]
+        return self._values(name, 0, math.prod(stored.shape)).reshape(stored.shape)
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         """Rows `start` to `stop` of the tensor's first dimension."""
-        stored, file = self._file(name)
-        with _readable(name, stored):
-            tensor: Tensor = file.get_slice(name)[start:stop]
-        return tensor
+        first, *rest = self._tensors[name].shape
+        start, stop, _ = slice(start, stop).indices(first)
+        row = math.prod(rest)
+        count = max(0, stop - start)
+        return self._values(name, start * row, count * row).reshape(count, *rest)
 
-    def _file(self, name: str) -> tuple[StoredTensor, Any]:
+    def _values(self, name: str, start: int, count: int) -> Tensor:
+        """`count` elements from element `start` on."""
         stored = self._tensors[name]
+        size = BYTES_PER_ELEMENT[stored.dtype]
+        held = torch.empty(count * size, dtype=torch.uint8)
+        with _readable(name, stored):
+            file = self._file(stored)
+            file.seek(stored.start + start * size)
+            got = file.readinto(held.numpy()) if count else 0  # type: ignore[attr-defined]
+            if got != len(held):
+                raise ValueError(f"{len(held)} bytes were to be read, {got} are there")
+        return held.view(DTYPES[stored.dtype])
+
+    def _file(self, stored: StoredTensor) -> BinaryIO:
         if stored.path not in self._open:
-            with _readable(name, stored):
-                opened = safe_open(str(stored.path), framework="pt", device="cpu")
-            self._open[stored.path] = self._stack.enter_context(opened)
-        return stored, self._open[stored.path]
+            self._open[stored.path] = self._stack.enter_context(stored.path.open("rb"))
+        return self._open[stored.path]
 
 
 @contextmanager
 def _readable(name: str, stored: StoredTensor) -> Iterator[None]:
     try:
         yield
-    except (SafetensorError, OSError, ValueError) as problem:
+    except (OSError, ValueError) as problem:
         raise CheckpointError(
             f"tensor {shown(name)} of {shown(stored.file)} cannot be read ({shown(problem)}); download the file again"
         ) from None

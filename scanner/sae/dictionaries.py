@@ -29,7 +29,8 @@ from .formats import saelens
 from .hook_points import place
 from .quality import SAEQuality, measure_quality
 from .read import read_sae
-from .trainer import TrainingRecipe, train_sae
+from .recipe import TrainingRecipe
+from .trainer import train_sae
 
 RANDOM_ROWS, RANDOM_LENGTH = 160, 48
 SAMPLE_LENGTH = 96
@@ -99,8 +100,12 @@ def train_dictionaries(
     progress: Progress,
     *,
     hook: HookPoint = "resid_post",
+    keep: Path | None = None,
 ) -> tuple[list[LayerDictionary], int]:
-    """One TopK SAE a layer, trained on the subject's own activations.
+    """One SAE a layer, trained on the subject's own activations.
+
+    Args:
+        keep: folder in which each training is kept as it goes, for a call that goes on after a kill.
 
     Returns:
         The dictionaries, and the number of tokens that were listened to.
@@ -119,6 +124,7 @@ def train_dictionaries(
                 hook=hook,
                 source=TRAINED_HERE,
                 stage=_Shared(stage),
+                state=keep / f"layer_{layer}.state.safetensors" if keep is not None else None,
             )
             quality = measure_quality(sae, states[layer][:MEASURED_TOKENS])
             return LayerDictionary(layer=layer, sae=sae, quality=quality, hook=hook)

@@ -1,12 +1,13 @@
-"""Training a TopK sparse autoencoder on activations that are at hand, in seconds on a CPU.
+"""Training a sparse autoencoder on activations that are at hand, in seconds on a CPU.
 
-    pre = (x - b_dec) @ w_encᵀ + b_enc,   codes = the k largest, ReLU'd,   x̂ = codes @ w_dec + b_dec
-    loss = mean ‖x̂ - x‖² / mean ‖x - mean‖²  +  AuxK on the features that stopped firing
+    pre = (x - b_dec) @ w_encᵀ + b_enc,   codes = activation(pre),   x̂ = codes @ w_dec + b_dec
+    loss: `objective.py`, and AuxK on the features that stopped firing (`dead_features.py`)
 
-Only k of F entries a token carry a gradient, and both directions touch no others: beside one dense
-product a step (the encoder) everything costs k / F of the dense work. Activations are centred and scaled to mean norm 1 inside and the weights unscaled at the end, so
-the SAE that comes out works on raw activations and its codes are in raw units (decoder rows have norm
-1). Deterministic on a CPU for one seed and recipe (and number of threads, where it uses several).
+Only the entries that fire carry a gradient (for TopK k of F a token), and both directions touch no others: beside one
+dense product a step (the encoder) everything costs k / F of the dense work. Activations are centred and scaled to mean
+norm 1 inside and the weights unscaled at the end, so the SAE that comes out works on raw activations and its codes are
+in raw units (decoder rows have norm 1). BatchTopK comes out as JumpReLU with the one threshold that leaves k features
+a token. Deterministic on a CPU for one seed and recipe (and number of threads, where it uses several).
 
 Source: TopK, AuxK, tied initialisation: Gao et al. 2024 (arXiv 2406.04093); the gradient part along a
 decoder row is removed and rows renormalised as in Bricken et al. 2023; step sizes ours.
@@ -16,19 +17,22 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...kernels.sparse_decode import encode_with_gradient, sparse_decode
 from .autoencoder import SparseAutoencoder
 from .dead_features import FiringWatch, add_auxiliary_gradients
+from .objective import gradients_of
+from .recipe import TrainingRecipe
+from .training_state import TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from jaxtyping import Float, Float32
 
@@ -41,45 +45,9 @@ ONE_THREAD_WORK = 2**29
 AUXILIARY_ROWS = 128  # tokens of each batch that dead features learn from
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingRecipe:
-    """What kind of SAE to train, and for how long.
-
-    Attributes:
-        features: F, the size of the dictionary.
-        k: features that may fire on one token.
-        steps: optimiser steps.
-        batch: tokens a step.
-        learning_rate: Adam's peak step size, for activations of mean norm 1.
-        warm_up: share of the steps in which the step size rises, in [0, 1).
-        decay: share of the steps, at the end, in which it falls linearly to 0, in [0, 1].
-        dead_after: steps of silence after which a feature counts as dead.
-        auxiliary_weight: weight of AuxK beside the main loss; 0 leaves the dead alone.
-        seed: of the initial directions and of the order of the tokens.
-    """
-
-    features: int = 1024
-    k: int = 16
-    steps: int = 600
-    batch: int = 512
-    learning_rate: float = 6e-3
-    warm_up: float = 0.05
-    decay: float = 0.5
-    dead_after: int = 30
-    auxiliary_weight: float = 0.25
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= self.features:
-            raise ValueError(f"k must be from 1 to features = {self.features}, got {self.k}")
-        if self.steps < 1 or self.batch < 1 or self.dead_after < 1:
-            raise ValueError(
-                f"steps, batch and dead_after must be at least 1, got {self.steps}, {self.batch}, {self.dead_after}"
-            )
-        if not (0 <= self.warm_up < 1 and 0 <= self.decay <= 1):
-            raise ValueError(
-                f"warm_up and decay are shares of the steps, got {self.warm_up} and {self.decay}"
-            )
+CALIBRATED_TOKENS = 2**15  # on which a threshold for all tokens is set
+THRESHOLD_FACTOR = 8.0  # step size of log θ beside the weights': it has farther to go
+SAVED_EVERY = 200  # steps
 
 
 @torch.no_grad()
@@ -91,6 +59,8 @@ def train_sae(
     hook: str = "",
     source: str = "trained on the model's own activations",
     stage: Stage | None = None,
+    state: Path | None = None,
+    save_every: int | None = None,
 ) -> SparseAutoencoder:
     """A dictionary in which each of these activations is nearly a sum of k directions.
 
@@ -102,49 +72,84 @@ def train_sae(
         hook: recorded in the result.
         source: recorded in the result.
         stage: told of every step.
+        state: file in which the training is kept as it goes; where it is there already, the training goes on
+            from it and ends with the same bits as one that was never stopped. It is removed at the end.
+        save_every: steps between two savings of it; without it `SAVED_EVERY`.
 
     Returns:
         An SAE for raw activations, decoder rows of norm 1, `apply_b_dec_to_input` true.
 
     Raises:
         ValueError: no [N, d] matrix, fewer than two tokens, or all tokens alike or not finite.
+        UsageError: the state is that of another training.
     """
     recipe = recipe or TrainingRecipe()
     tokens = _joined(activations)
     centre, scale = _centre_and_scale(tokens)
-    weights = _initial_weights(tokens, centre, recipe)
+    weights = _initial_weights(tokens, centre, scale, recipe)
     parameters = {name: torch.nn.Parameter(weight) for name, weight in weights.items()}
-    optimiser = torch.optim.Adam(parameters.values(), lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
+    groups = [
+        {"params": [parameter], "factor": THRESHOLD_FACTOR if name == "log_threshold" else 1.0}
+        for name, parameter in parameters.items()
+    ]
+    optimiser = torch.optim.Adam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     watch = FiringWatch(recipe.features, recipe.dead_after, tokens.device)
+    kept = TrainingState(state, recipe, tokens) if state is not None else None
+    done = kept.restore(parameters, optimiser, watch) if kept is not None else 0
     if stage is not None:
         stage.total(recipe.steps)
+        stage.advance(done)
     with _threads_for(tokens, recipe):
-        for step, batch in enumerate(_batches(tokens, recipe)):
+        for step, batch in _batches(tokens, recipe, done):
             x = (batch.float() - centre) * scale
             gradients = _gradients(parameters, x, recipe, watch)
             _remove_parallel(gradients["w_dec"], weights["w_dec"])
             for name, parameter in parameters.items():
                 parameter.grad = gradients[name]
             for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(step, recipe)
+                group["lr"] = recipe.learning_rate * _schedule(step, recipe) * group["factor"]
             optimiser.step()
             functional.normalize(weights["w_dec"], dim=1, out=weights["w_dec"])
+            if kept is not None and (step + 1) % (save_every or SAVED_EVERY) == 0:
+                kept.save(step + 1, parameters, optimiser, watch)
             if stage is not None:
                 stage.advance()
-    return SparseAutoencoder(
+    made = _unscaled(weights, centre, scale, tokens, recipe)
+    if state is not None:
+        state.unlink(missing_ok=True)
+    return replace(made, layer=layer, hook=hook, source=source)
+
+
+def _unscaled(
+    weights: dict[str, Tensor], centre: Tensor, scale: float, tokens: Tensor, recipe: TrainingRecipe
+) -> SparseAutoencoder:
+    """The dictionary for raw activations."""
+    made = SparseAutoencoder(
         w_enc=weights["w_enc"],
         b_enc=weights["b_enc"] / scale,
         w_dec=weights["w_dec"],
         b_dec=centre + weights["b_dec"] / scale,
-        activation="topk",
+        activation="topk" if recipe.activation == "topk" else "batchtopk",
         k=recipe.k,
-        layer=layer,
-        hook=hook,
-        source=source,
     )
+    if recipe.activation == "topk":
+        return made
+    if recipe.activation == "batchtopk":
+        threshold = torch.full_like(made.b_enc, _level(made, tokens))
+    else:
+        threshold = weights["log_threshold"].exp() / scale
+    return replace(made, activation="jumprelu", k=None, threshold=threshold, stated_l0=float(recipe.k))
 
 
-def _batches(tokens: Tensor, recipe: TrainingRecipe) -> Iterator[Tensor]:
+def _level(batchtopk: SparseAutoencoder, tokens: Tensor) -> float:
+    """The one threshold that leaves k features a token on average, over tokens from everywhere in the set."""
+    chosen = tokens[:: -(-len(tokens) // CALIBRATED_TOKENS)].float()
+    values = batchtopk.encode(chosen).values
+    # The threshold must be exceeded, and the weakest that was chosen is to fire.
+    return float(values.min()) * (1 - 1e-6) if len(values) else 0.0
+
+
+def _batches(tokens: Tensor, recipe: TrainingRecipe, done: int) -> Iterator[tuple[int, Tensor]]:
     """One batch a step, every token once before any comes again; what does not fill a batch is left out."""
     random_order = torch.Generator().manual_seed(recipe.seed)
     remaining = torch.empty(0, dtype=torch.int64)
@@ -152,7 +157,8 @@ def _batches(tokens: Tensor, recipe: TrainingRecipe) -> Iterator[Tensor]:
         if step == 0 or len(remaining) < recipe.batch:
             remaining = torch.randperm(len(tokens), generator=random_order)
         chosen, remaining = remaining[: recipe.batch], remaining[recipe.batch :]
-        yield tokens[chosen.to(tokens.device)]
+        if step >= done:
+            yield step, tokens[chosen.to(tokens.device)]
 
 
 @contextmanager
@@ -190,18 +196,26 @@ def _centre_and_scale(tokens: Tensor) -> tuple[Float32[Tensor, " d"], float]:
 
 
 def _initial_weights(
-    tokens: Tensor, centre: Float32[Tensor, " d"], recipe: TrainingRecipe
+    tokens: Tensor, centre: Float32[Tensor, " d"], scale: float, recipe: TrainingRecipe
 ) -> dict[str, Float32[Tensor, "..."]]:
-    """Random unit directions for the decoder, the same for the encoder, biases 0."""
+    """Random unit directions for the decoder, the same for the encoder, biases 0, thresholds at the wanted L0."""
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     directions = torch.randn(recipe.features, tokens.shape[1], generator=generator)
     directions = functional.normalize(directions.to(tokens.device), dim=1)
-    return {
+    weights = {
         "w_enc": directions.clone(),
         "b_enc": torch.zeros(recipe.features, device=tokens.device),
         "w_dec": directions,
         "b_dec": torch.zeros_like(centre),
     }
+    if recipe.activation == "jumprelu":
+        begun = SparseAutoencoder(  # in raw units
+            w_enc=directions, b_enc=weights["b_enc"], w_dec=directions, b_dec=centre,
+            activation="batchtopk", k=recipe.k,
+        )  # fmt: skip
+        level = max(_level(begun, tokens[: 8 * recipe.batch]) * scale, 1e-4)
+        weights["log_threshold"] = torch.full_like(weights["b_enc"], math.log(level))
+    return weights
 
 
 def _gradients(
@@ -210,24 +224,20 @@ def _gradients(
     recipe: TrainingRecipe,
     watch: FiringWatch,
 ) -> dict[str, Tensor]:
-    """Gradients of the loss on one batch."""
-    w_enc, b_enc, w_dec, b_dec = (parameters[name] for name in ("w_enc", "b_enc", "w_dec", "b_dec"))
-    centred = x - b_dec
-    with torch.enable_grad():
-        codes = encode_with_gradient(x, w_enc, b_enc, activation="topk", k=recipe.k, centre=b_dec)
-        error = sparse_decode(codes, w_dec, b_dec) - x
-        loss = error.square().sum() / centred.square().sum()
-    gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+    """Gradients of the loss on one batch, AuxK's included."""
+    step = gradients_of(parameters, x, recipe)
     fired = torch.zeros(recipe.features, dtype=torch.bool, device=x.device)
-    fired[codes.indices[codes.values > 0]] = True
+    fired[step.codes.indices[step.codes.values > 0]] = True
     watch.saw(fired)
     dead = watch.dead()
     if len(dead) and recipe.auxiliary_weight > 0:
         part = slice(0, AUXILIARY_ROWS)
-        residual = -error.detach()[part]
         plain = {name: parameter.detach() for name, parameter in parameters.items()}
-        add_auxiliary_gradients(plain, gradients, centred[part], residual, dead, recipe.auxiliary_weight)
-    return gradients
+        centred = x[part] - plain["b_dec"]
+        add_auxiliary_gradients(
+            plain, step.gradients, centred, -step.error[part], dead, recipe.auxiliary_weight
+        )
+    return step.gradients
 
 
 def _remove_parallel(gradient: Tensor, directions: Tensor) -> None:

@@ -12,7 +12,7 @@ from ..model.prompts import NeutralPrompt, PromptSet, bundled_prompts
 from ..model.subject import Subject, make_subject
 from ..progress import Progress
 from ..sae.dictionaries import LayerDictionary, load_dictionaries, train_dictionaries
-from ..sae.trainer import TrainingRecipe
+from ..sae.recipe import TrainingRecipe
 from .prompt_sets import Labelled, halves
 
 RECIPE = TrainingRecipe(steps=350)

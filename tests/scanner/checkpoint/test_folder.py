@@ -141,6 +141,16 @@ def test_a_missing_file_is_named(make_checkpoint: Make, dropped: str, parts: tup
             {"quantization_config": {"bits": 4}},
             ("quantization_config", "scan the checkpoint it was made from"),
         ),
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+            ("quantization_config (bitsandbytes, 4-bit)", "not supported"),
+        ),
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+            ("(bitsandbytes, 8-bit)", "not supported"),
+        ),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, ("(gptq, 4-bit)", "not supported")),
+        ({"quantization_config": {"quant_method": "fp8"}}, ("quantization_config (fp8)", "not supported")),
         ({"vocab_size": 99}, ("vocab_size 99", "12 rows")),
         ({"vocab_size": 10**3000}, ("vocab_size", "got 1000")),
         ({"num_hidden_layers": 10**3000}, ("num_hidden_layers", "got 1000")),

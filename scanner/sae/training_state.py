@@ -1,0 +1,101 @@
+"""A training that was interrupted, on disk: weights, Adam's moments, who has been silent for how long, and the step.
+
+Nothing of it is a pickle. A state belongs to one recipe and one set of tokens; another is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import UsageError
+from .dead_features import FiringWatch
+from .recipe import TrainingRecipe
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+SAMPLED = 4096  # tokens that a set is known by
+
+
+class TrainingState:
+    """The file of one training."""
+
+    def __init__(self, path: Path, recipe: TrainingRecipe, tokens: Tensor) -> None:
+        """Name the file and what it belongs to; nothing is read or written yet."""
+        self.path = path
+        self._about = {"recipe": json.dumps(asdict(recipe)), "tokens": _fingerprint(tokens)}
+
+    def save(
+        self,
+        step: int,
+        parameters: Mapping[str, torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        watch: FiringWatch,
+    ) -> None:
+        """Write it; a process that dies meanwhile leaves the one before."""
+        held = {name: parameter.detach().cpu() for name, parameter in parameters.items()}
+        for name, parameter in parameters.items():
+            held |= {f"{name}.{kind}": optimiser.state[parameter][kind].cpu() for kind in MOMENTS}
+        held["silent_steps"] = watch.silent_steps.cpu()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in held.items()},
+            beside,
+            metadata={**self._about, "step": str(step)},
+        )
+        beside.replace(self.path)
+
+    @torch.no_grad()
+    def restore(
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        watch: FiringWatch,
+    ) -> int:
+        """Put what was saved in place.
+
+        Returns:
+            The number of steps that are done; 0 where nothing was saved.
+
+        Raises:
+            UsageError: the file is damaged, or belongs to another training.
+        """
+        if not self.path.exists():
+            return 0
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                about = file.metadata() or {}
+                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError) as problem:
+            raise UsageError(
+                f"{self.path} is no state of a training ({problem}); remove it to start anew"
+            ) from None
+        for what, own in self._about.items():
+            if about.get(what) != own:
+                raise UsageError(
+                    f"{self.path} belongs to a training with other {what}; remove it to start anew"
+                )
+        for name, parameter in parameters.items():
+            parameter.copy_(held[name])
+            moments = {kind: held[f"{name}.{kind}"] for kind in MOMENTS}
+            optimiser.state[parameter] = {
+                kind: moment.to(parameter.device) for kind, moment in moments.items()
+            }
+        watch.silent_steps.copy_(held["silent_steps"])
+        return int(about["step"])
+
+
+def _fingerprint(tokens: Tensor) -> str:
+    """Shape, dtype, and a hash of tokens from everywhere in the set."""
+    chosen = tokens[:: max(1, len(tokens) // SAMPLED)].detach().cpu().float().contiguous()
+    digest = hashlib.sha256(chosen.numpy().tobytes()).hexdigest()
+    return f"{tuple(tokens.shape)} {tokens.dtype} {digest}"
