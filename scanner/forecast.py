@@ -186,10 +186,10 @@ def _subject(loaded: LoadedModel) -> Subject:
 def _cost(loaded: LoadedModel, budget: Budget, *, small: bool) -> _Cost:
     """Of a small model by the searches' own passes, of a large one by plain ones: a few rows of it take seconds."""
     if not small:
-        reads, writes = (partial(_pass, loaded, width=width) for width in (PASS_TOKENS, 1))
+        whole, single = (partial(_pass, loaded, width=width) for width in (PASS_TOKENS, 1))
         return _Cost(
-            _seconds_each(reads, most=MOST_ROWS),
-            _seconds_each(writes, most=min(MOST_ROWS, SAMPLES_OF[budget])),
+            _seconds_each(whole, most=MOST_ROWS),
+            _seconds_each(single, most=min(MOST_ROWS, SAMPLES_OF[budget])),
         )
     subject = _subject(loaded)
     place = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
