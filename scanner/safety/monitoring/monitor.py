@@ -65,6 +65,7 @@ class Monitor:
         self._taps = Taps(readouts_of(model, self._signals), len(self._signals), model)
         self._patience = {watch.patience for watch in self.watches if isinstance(watch, Silence)}
         self._centre, self._scale, self._limits = self._standards(model.device)
+        self._listens = bool(torch.isfinite(self._limits).any())  # whether any answer can raise an alert at once
         self._stops = torch.tensor(sorted(_ends(model, tokenizer)), device=model.device)
         self._handles: list[Any] = []
         self._closed: list[WatchedConversation] = []
@@ -139,7 +140,9 @@ class Monitor:
         if self.thresholds is None:
             return
         # Per row and signal: what has raised an alert once is not asked again.
-        if bool((signals[:, -1] > self._open_limits).any()) or batch.written in self._patience:
+        if batch.written in self._patience or (
+            self._listens and bool((signals[:, -1] > self._open_limits).any())
+        ):
             self._look(batch)
 
     def _begin(self, ids: Tensor, mask: Tensor | None, signals: Tensor) -> None:
