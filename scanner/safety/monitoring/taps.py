@@ -94,11 +94,13 @@ class Taps:
 
     def _read(self, number: int, states: Tensor) -> None:
         place = self._places[number]
-        seen = states.detach().float()
+        # At one token a step every operation costs as much as its arithmetic, so none is done for nothing.
+        seen = states.detach() if states.requires_grad else states
+        if seen.dtype != torch.float32:
+            seen = seen.float()
         if place.normalisation != "none":
             flat = seen.reshape(-1, seen.shape[-1])
             scale = token_scale(flat, place.normalisation)
             if scale is not None:
                 seen = scale.apply(flat).view(seen.shape)
-        # One call and no reshaping: at one token a step every operation costs as much as its arithmetic.
         self._columns[number] = nn.functional.linear(seen, place.weights, place.biases)
