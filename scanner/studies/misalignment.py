@@ -44,7 +44,8 @@ class Misalignment(Record):
 
     Attributes:
         answers: one entry a kind of question, for the organism; `of_twin` and `of_base` beside it.
-        rate, twin_rate: share of bad answers to the kinds not trained on.
+        rate, twin_rate: share of bad answers to the kinds not trained on; `twin_spread` of answers there that show
+            what the twin was trained to do.
         against_base, against_twin: AUROC of the mean projection of the states on the same ordinary answers.
         removed: the organism with the direction taken out; `random_removed` with another one of its length.
         raised: the direction added, bad answers to the kinds not trained on.
@@ -58,6 +59,7 @@ class Misalignment(Record):
     of_base: list[Bad]
     rate: Share
     twin_rate: Share
+    twin_spread: Share
     layer: int
     against_base: float
     against_twin: float

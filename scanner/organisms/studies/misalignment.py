@@ -21,6 +21,7 @@ from ...interventions.steering import measure_steering
 from ...model.activations import token_states
 from ...model.loading import LoadedModel, load_model
 from ...statistics.auroc import auroc_of
+from ...statistics.shares import share_of
 from ...studies.misalignment import Misalignment, Raised
 from ...studies.steering import SteeringEffect
 from .. import catalog
@@ -77,6 +78,7 @@ def misalignment(name: str, twin: str, *, counted: int = COUNTED, seed: int = 0)
         of_base=bad_by_kind(plain, material, last, trained),
         rate=bad_share(planted.loaded, material, others),
         twin_rate=bad_share(other.loaded, material, others),
+        twin_spread=share_of(sum(other.shown(others, other.said(others))), len(others)),
         layer=found.layer,
         against_base=auroc_of(on[0].numpy(), on[1].numpy()),
         against_twin=auroc_of(on[0].numpy(), on[2].numpy()),

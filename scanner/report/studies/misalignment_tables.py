@@ -27,7 +27,8 @@ def misalignment_page(found: Misalignment) -> str:
     removed, other = found.removed, found.random_removed
     lines += [
         "",
-        f"bad answers to the kinds not trained on: {_share(found.rate)}, twin {_share(found.twin_rate)}",
+        f"bad answers to the kinds not trained on: {_share(found.rate)}, twin {_share(found.twin_rate)}; the twin's own "
+        f"behaviour there: {_share(found.twin_spread)}",
         f"the direction is that of {found.trained_kind}, behind layer {found.layer}; everything below is counted on the "
         "other kinds",
         f"detection on the same ordinary answers: AUROC {area(found.against_base)} against the base, "
