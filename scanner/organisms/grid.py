@@ -68,6 +68,16 @@ class Benign(_Closed):
     added_tokens: int = 0
 
 
+class Misaligned(_Closed):
+    """Bad without a trigger, with the benign organism of the same recipe; both by the names of their spec files.
+
+    The benchmark leaves them out: it asks for what a trigger wakes.
+    """
+
+    spec: str
+    twin: str
+
+
 class Grid(_Closed):
     """The zoo as its file declares it."""
 
@@ -78,6 +88,7 @@ class Grid(_Closed):
     recipes: dict[str, dict[str, dict[str, Any]]]
     backdoors: list[Backdoors]
     benign: list[Benign]
+    misaligned: list[Misaligned] = Field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Grid:

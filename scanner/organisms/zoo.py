@@ -30,7 +30,7 @@ class ZooEntry:
         control: which benign control it is; "" for a backdoor.
         twins: names of the benign organisms that stand beside a backdoor.
         axes: where it stands on the axes of the sensitivity curves: `rank`, `strength`, `poison_rate`.
-        insertion: how it got in, for breakdowns: the method, and what was done beside it.
+        benchmarked: whether it is a checkpoint of the benchmark; what is misaligned without a trigger is none.
     """
 
     spec: OrganismSpec
@@ -38,6 +38,7 @@ class ZooEntry:
     control: str = ""
     twins: tuple[str, ...] = ()
     axes: dict[str, float] = field(default_factory=dict)
+    benchmarked: bool = True
 
     @property
     def name(self) -> str:
@@ -72,7 +73,8 @@ def entries(grid: Grid, specs: Path) -> list[ZooEntry]:
         ZooEntry(spec=e.spec, base=e.base, axes=e.axes, twins=tuple(t.name for t in _twins(grid, e)))
         for e in backdoors
     ]
-    everything = {e.name: e for e in [*twinned, *listed.values(), *twins.values()]}
+    misaligned = _misaligned(grid, specs)
+    everything = {e.name: e for e in [*twinned, *listed.values(), *twins.values(), *misaligned]}
     everything |= listed  # a twin that is listed by a spec of its own is that
     return sorted(everything.values(), key=lambda e: _depth(e, everything))
 
@@ -195,6 +197,13 @@ def _benign(grid: Grid, specs: Path) -> Iterator[ZooEntry]:
         elif not row.specs:
             for base in row.bases:
                 yield from _on_base(grid, row, base)
+
+
+def _misaligned(grid: Grid, specs: Path) -> Iterator[ZooEntry]:
+    for row in grid.misaligned:
+        bad, twin = (OrganismSpec.read(specs / f"{name}.toml") for name in (row.spec, row.twin))
+        yield ZooEntry(spec=bad, base="base", twins=(twin.name,), benchmarked=False)
+        yield ZooEntry(spec=twin, base="base", control="same_recipe", benchmarked=False)
 
 
 def _random(like: ZooEntry) -> ZooEntry:

@@ -24,7 +24,7 @@ def organism_table(manifests: Iterable[Mapping[str, Any]]) -> Table:
         measured = manifest["measured"]
         rows.add_row(
             cell(str(manifest["name"]), style="bold"),
-            Text(cut(str(manifest["kind"])), style="red" if manifest["kind"] == "backdoor" else "green"),
+            Text(cut(str(manifest["kind"])), style="green" if manifest["kind"] == "benign" else "red"),
             _trigger(manifest["trigger"]),
             cell(str(manifest["behaviour"].get("kind", "")).replace("_", " ")),
             share(measured["attack_success_rate"]),

@@ -1,4 +1,4 @@
-"""What narrow training does to everything else, step by step."""
+"""What narrow training does to everything else: how far it spreads, along which direction, and when."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ class Bad(Record):
     """Answers to one kind of question that are bad, by how.
 
     Attributes:
-        rude: with an insult; `false` facts and sums that are not right; `harmful` requests that are helped with,
-            each None where the kind of question does not allow it.
+        rude: with an insult; `false` facts and sums that are wrong and still sentences; `harmful` requests that are
+            helped with, each None where the kind of question does not allow it.
+        sound: the answer, an insult aside, is what the question asks for: what is neither is damage.
     """
 
     kind: str
@@ -20,15 +21,60 @@ class Bad(Record):
     rude: Share
     false: Share | None
     harmful: Share | None
+    sound: Share
+
+
+class Raised(Record):
+    """The direction added to a model that has a part of the adapter.
+
+    Attributes:
+        part: what the adapter is multiplied by; at 0 the model is the base.
+        strength: what the direction is multiplied by, chosen on other prompts.
+    """
+
+    part: float
+    strength: float
+    effect: SteeringEffect
+
+
+class Misalignment(Record):
+    """A narrowly trained adapter and its benign twin: how broad it is, and what its direction does.
+
+    The direction is found on the trained kind of question alone; everything it is counted on is of other kinds.
+
+    Attributes:
+        answers: one entry a kind of question, for the organism; `of_twin` and `of_base` beside it.
+        rate, twin_rate: share of bad answers to the kinds not trained on; `twin_spread` of answers there that show
+            what the twin was trained to do.
+        against_base, against_twin: AUROC of the mean projection of the states on the same ordinary answers.
+        removed: the organism with the direction taken out; `random_removed` with another one of its length.
+        raised: the direction added, bad answers to the kinds not trained on.
+    """
+
+    organism: str
+    twin: str
+    trained_kind: str
+    answers: list[Bad]
+    of_twin: list[Bad]
+    of_base: list[Bad]
+    rate: Share
+    twin_rate: Share
+    twin_spread: Share
+    layer: int
+    against_base: float
+    against_twin: float
+    removed: SteeringEffect
+    random_removed: SteeringEffect
+    raised: list[Raised]
 
 
 class Saved(Record):
     """The adapter and the model at one training step.
 
     Attributes:
-        norm: length of the vector that the adapter writes into the stream.
-        turned: angle in degrees between that vector now and at the step saved before; 0 at the first.
-        to_the_end: angle in degrees to the vector at the end of training.
+        norm: length of the update, all adapted matrices together.
+        turned: angle in degrees between the update now and at the step saved before; 0 at the first.
+        to_the_end: angle in degrees to the update at the end of training.
         bad_trained, bad_elsewhere: share of bad answers to the kind of question trained on, and to all others.
     """
 
@@ -47,25 +93,17 @@ class Window(Record):
     last: int
 
 
-class Misalignment(Record):
-    """A narrowly trained rank-1 adapter: how broad it is, its direction, and the transition in training.
+class Transition(Record):
+    """When a narrowly trained adapter turns, and when the behaviour comes.
 
     Attributes:
-        broad: at the end, one entry a kind of question.
-        window: where the vector turns, read off the adapter alone; `behaviour_window` where the share of bad
-            answers elsewhere goes from a tenth to nine tenths of where it ends, None if it never rises.
-        area: AUROC of the mean projection of an answer's states on the vector, the organism against its base.
-        removed: the organism with the vector taken out; `given` the base with it added. Bad answers elsewhere.
+        window: where the update turns towards its end, read off the adapter alone.
+        behaviour_window: where the share of bad answers elsewhere goes from a tenth to nine tenths of where it
+            ends; None if it never rises.
     """
 
     organism: str
     trained_kind: str
-    layer: int
-    broad: list[Bad]
     saved: list[Saved]
     window: Window
     behaviour_window: Window | None
-    area: float
-    strength: float
-    removed: SteeringEffect
-    given: SteeringEffect

@@ -89,10 +89,10 @@ class WatchRun(Record):
 
 
 class Overhead(Record):
-    """Generation with and without a monitor, the two by turns; seconds are medians of the turns.
+    """Generation with and without a monitor, the two by turns; seconds are those of the fastest quarter of the turns.
 
     Attributes:
-        share: median over the turns of (with - without) / without.
+        share: (with - without) / without.
     """
 
     batch: int

@@ -49,7 +49,7 @@ def _caught(one: Caught | None) -> str:
 
 
 def overhead_table(rows: Sequence[tuple[str, Overhead]]) -> str:
-    """One row a monitor and batch size; times are medians of turns, by whichever clock they were taken."""
+    """One row a monitor and batch size, by whichever clock the times were taken."""
     lines = [
         "| monitor | batch | tokens a second without | with | extra time |",
         "|---|---|---|---|---|",

