@@ -43,7 +43,7 @@ def bench(
         list[str] | None,
         typer.Option(metavar="NAME", help="blind, with_base or known_trigger; without it all. Repeatable."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A dozen organisms and a quick budget.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Eleven organisms and a quick budget.")] = False,
     base_folder: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=DIR", help="A base that is not bundled, e.g. stories260K. Repeatable."),
