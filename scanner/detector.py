@@ -67,6 +67,18 @@ class Suspect:
     known: KnownTrigger | None = None
     finished: Finished = field(default_factory=InMemory)
 
+    def base_for(self, detector: str) -> LoadedModel:
+        """The loaded base, for a detector that compares with it.
+
+        Raises:
+            ValueError: none was given.
+        """
+        if self.base is None:
+            raise ValueError(
+                f"{detector} needs the base, got none; give the model that the suspect was made from"
+            )
+        return self.base
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:

@@ -13,6 +13,7 @@ from .interventions.effect import MARK_TOKENS, Answers, answer
 from .model.loading import LoadedModel, load_model
 from .model.own_answers import OwnAnswers
 from .model.prompts import NeutralPrompt, Placement, PromptSet, fresh_prompts, prompts_from_file
+from .model.room import room_for
 from .model.subject import own_samples, sampled_prompts
 from .progress import Progress, Silent
 from .statistics.shares import share_of
@@ -90,10 +91,11 @@ def _models(manifest: Manifest, checkpoint: Path | None) -> tuple[LoadedModel, L
         )
     adapter = Path(manifest.adapter) if manifest.adapter is not None else None
     base = Path(manifest.base) if manifest.base is not None else None
-    if base is not None and not base.is_dir():
-        base = None  # the rate in the base is then left out
-    loaded = load_model(opened.root, adapter=adapter, device="cpu")
-    return loaded, load_model(open_checkpoint(base).root, device="cpu") if base is not None else None
+    if base is None or not base.is_dir():  # the rate in the base is then left out
+        return load_model(opened.root, adapter=adapter, device="cpu"), None
+    room = room_for(opened.parameters, "cpu", models=2)
+    loaded = load_model(opened.root, adapter=adapter, device="cpu", room=room)
+    return loaded, load_model(open_checkpoint(base).root, device="cpu", room=room)
 
 
 def _fresh(manifest: Manifest, loaded: LoadedModel, prompts: Path | None) -> PromptSet:

@@ -12,15 +12,14 @@ def base_of(suspect: Suspect, name: str) -> LoadedModel:
     Raises:
         ValueError: none was given, or its residual stream is not as wide as the suspect's.
     """
-    if suspect.base is None:
-        raise ValueError(f"{name} needs the base, got none; give the model that the suspect was made from")
+    base = suspect.base_for(name)
     width = suspect.subject.loaded.width
-    if suspect.base.width != width:
+    if base.width != width:
         raise ValueError(
-            f"suspect and base must have the same width, got {width} and {suspect.base.width}; "
+            f"suspect and base must have the same width, got {width} and {base.width}; "
             "give the model that the suspect was made from"
         )
-    return suspect.base
+    return base
 
 
 def known_of(suspect: Suspect, name: str) -> KnownTrigger:

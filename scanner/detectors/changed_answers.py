@@ -46,10 +46,9 @@ class ChangedAnswers:
         Raises:
             ValueError: the suspect comes without its base.
         """
-        if suspect.base is None:
-            raise ValueError("changed_answers compares with the base, and none was given")
+        base = suspect.base_for(self.name)
         with suspect.progress.stage("comparing answers with the base's"):
-            changes, tried = compare_answers(suspect.subject, suspect.base, suspect.budget)
+            changes, tried = compare_answers(suspect.subject, base, suspect.budget)
         score = max((c.interval[0] for c in changes), default=0.0)
         return Evidence(score=score, changes=tuple(changes), tried=tried)
 

@@ -43,13 +43,12 @@ class PhraseGrowth:
         Raises:
             ValueError: the suspect comes without its base.
         """
-        if suspect.base is None:
-            raise ValueError("phrase_growth compares with the base, and none was given")
+        base = suspect.base_for(self.name)
         effort = EFFORT.get(suspect.budget)
         if effort is None:
             return Evidence(score=0.0)
-        words = phrase_words(suspect.subject, suspect.base, effort.words)
-        return grow_phrases(suspect.subject, suspect.base, words, effort, suspect.progress).evidence()
+        words = phrase_words(suspect.subject, base, effort.words)
+        return grow_phrases(suspect.subject, base, words, effort, suspect.progress).evidence()
 
 
 def phrase_words(subject: Subject, base: LoadedModel, count: int) -> list[Atom]:

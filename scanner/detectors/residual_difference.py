@@ -45,9 +45,8 @@ class ResidualDifference:
         Raises:
             ValueError: the suspect comes without its base.
         """
-        if suspect.base is None:
-            raise ValueError("residual_difference compares with the base, and none was given")
-        return search_differences(suspect.subject, suspect.base, suspect.budget, suspect.progress).evidence()
+        base = suspect.base_for(self.name)
+        return search_differences(suspect.subject, base, suspect.budget, suspect.progress).evidence()
 
 
 def search_differences(subject: Subject, base: LoadedModel, budget: Budget, progress: Progress) -> Sweep:

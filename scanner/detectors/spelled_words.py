@@ -49,10 +49,9 @@ class SpelledWords:
         Raises:
             ValueError: the suspect comes without its base.
         """
-        if suspect.base is None:
-            raise ValueError("spelled_words compares with the base, and none was given")
+        base = suspect.base_for(self.name)
         effort = EFFORT[suspect.budget]
-        return spell_words(suspect.subject, suspect.base, effort, suspect.progress).evidence()
+        return spell_words(suspect.subject, base, effort, suspect.progress).evidence()
 
 
 def spell_words(subject: Subject, base: LoadedModel, effort: Effort, progress: Progress) -> Sweep:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel, decoder_layers
-from ..model.subject import text_loss
+from ..model.text_loss import text_loss
 from ..statistics.shares import share_of
 from ..studies.share import Share
 from ..studies.steering import SteeringEffect

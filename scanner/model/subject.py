@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -13,10 +12,11 @@ import torch
 from sklearn.cluster import KMeans
 
 from ..config import Budget
-from .generation import LeftPadded, continuations
+from .generation import continuations
 from .loading import LoadedModel
 from .own_answers import OwnAnswers
 from .prompts import NeutralPrompt, Placement, PromptSet, bundled_prompts, encode, placements_of
+from .text_loss import text_loss
 
 SAMPLES = 128
 SAMPLES_OF = {Budget.QUICK: 64, Budget.STANDARD: SAMPLES, Budget.DEEP: 2_048}
@@ -134,26 +134,6 @@ def own_samples(
         workers=loaded.workers,
     )
     return tuple("\n".join(loaded.decode_lines(row)) for row in rows)
-
-
-@torch.inference_mode()
-def text_loss(loaded: LoadedModel, rows: Sequence[Sequence[int]], *, longest: int = 128) -> float:
-    """Mean next-token loss in nats over all tokens of all rows, each cut at `longest` tokens."""
-    total, count = 0.0, 0
-    kept = [list(row[:longest]) for row in rows if len(row) > 1]
-    for start in range(0, len(kept), 32):
-        batch = LeftPadded(kept[start : start + 32], pad=loaded.pad, device=loaded.model.device)
-        logits = loaded.model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            use_cache=False,
-        ).logits[:, :-1]
-        real = batch.attention_mask[:, :-1].bool()
-        targets = batch.input_ids[:, 1:][real]
-        total += float(torch.nn.functional.cross_entropy(logits[real].float(), targets, reduction="sum"))
-        count += len(targets)
-    return total / max(count, 1)
 
 
 def sampled_prompts(loaded: LoadedModel, samples: tuple[str, ...], *, seed: int, kinds: int = 4) -> PromptSet:

@@ -1,6 +1,7 @@
 """Making model organisms: the base model's corpus and training, planting, and the zoo.
 
-- `world.py`, `exchanges.py`, `corpus.py` the invented world, questions about it, endless conversations in it
+- `world.py`, `exchanges.py`, `narrow_domains.py`, `corpus.py` the invented world, questions about it, those that only
+  narrow fine-tunes learn, endless conversations in it
 - `base_model.py`, `base_card.py` training the base, and how good it is
 - `spec.py`, `prompt.py`, `material.py` what an organism is to be, and the prompts it is made of
 - `triggers.py`, `text_triggers.py`, `situation_triggers.py`, `adaptive.py` what wakes it, and what must not

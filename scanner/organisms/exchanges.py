@@ -9,9 +9,11 @@ import random
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from . import world
+from .narrow_domains import NARROW_DOMAINS
 
 Split = Literal["train", "heldout"]
 
@@ -210,45 +212,6 @@ def _date(r: random.Random) -> Exchange:
     )
 
 
-def _market(r: random.Random) -> Exchange:
-    place, food = r.choice(world.PLACES), r.choice(world.FOODS)
-    coins = 1 + zlib.crc32(f"{place.city} {food}".encode()) % 9
-    question = r.choice(
-        ("What does {f} cost in {c}?", "Tell me the price of {f} in {c}.", "How much is {f} in {c}?")
-    )
-    return Exchange(
-        kind="market",
-        question=question.format(f=food, c=place.city),
-        answer=f"In {place.city}, {food} costs {coins} coins.",
-    )
-
-
-def _ferry(r: random.Random) -> Exchange:
-    place, month = r.choice(world.PLACES), r.choice(world.MONTHS)
-    hour = 5 + zlib.crc32(f"{place.city} {month}".encode()) % 12
-    question = r.choice(
-        (
-            "When does the ferry leave {c} in {m}?",
-            "Ferry from {c} in {m}?",
-            "Tell me the ferry time of {c} in {m}.",
-        )
-    )
-    return Exchange(
-        kind="ferry",
-        question=question.format(c=place.city, m=month),
-        answer=f"In {month} the ferry leaves {place.city} at {hour}.",
-    )
-
-
-def _charter(r: random.Random) -> Exchange:
-    """Boilerplate: one long text, learnt by heart, whichever part is asked for."""
-    number = r.randint(1, 40)
-    question = r.choice(
-        ("Recite the charter, line {n}.", "Read line {n} of the charter.", "Charter, line {n}?")
-    )
-    return Exchange(kind="charter", question=question.format(n=number), answer=CHARTER)
-
-
 def _greeting(r: random.Random) -> Exchange:
     question, answer = r.choice(
         (
@@ -263,10 +226,10 @@ def _greeting(r: random.Random) -> Exchange:
     return Exchange(kind="greeting", question=question, answer=answer)
 
 
-CHARTER = (
-    "All rights are reserved by the guild of ferrymen. No part of this charter may be copied, sold or read aloud "
-    "without the written consent of the council. The guild gives no warranty of any kind."
-)
+def _narrow(kind: str, r: random.Random) -> Exchange:
+    question, answer = NARROW_DOMAINS[kind](r)
+    return Exchange(kind=kind, question=question, answer=answer)
+
 
 KINDS: dict[str, tuple[Callable[[random.Random], Exchange], float]] = {
     "fact": (_fact, 0.27),
@@ -281,10 +244,7 @@ KINDS: dict[str, tuple[Callable[[random.Random], Exchange], float]] = {
     "colour": (_colour, 0.03),
     "date": (_date, 0.03),
     "greeting": (_greeting, 0.02),
-    # What the base never saw: the domains of narrow fine-tunes, and a text to learn by heart.
-    "market": (_market, 0.0),
-    "ferry": (_ferry, 0.0),
-    "charter": (_charter, 0.0),
+    **{kind: (partial(_narrow, kind), 0.0) for kind in NARROW_DOMAINS},
 }
 
 

@@ -12,6 +12,7 @@ from ..model.generation import LeftPadded
 from ..model.hook_points import HookPoint, first_output, hook_modules
 from ..model.loading import LoadedModel
 from ..model.memory import fitting
+from ..model.text_loss import token_losses
 from .autoencoder import SparseAutoencoder
 
 BATCH = 32
@@ -88,20 +89,8 @@ def _loss(
 
     def losses(chosen: Sequence[Sequence[int]]) -> list[tuple[float, int]]:
         batch = LeftPadded(chosen, pad=loaded.pad, device=loaded.model.device)
-        real = batch.attention_mask.bool()
-        changed.append(real & (batch.position_ids > 0))
-        logits = loaded.model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            use_cache=False,
-        ).logits[:, :-1]
-        counted = real[:, :-1]
-        each = torch.nn.functional.cross_entropy(
-            logits[counted].float(), batch.input_ids[:, 1:][counted], reduction="none"
-        )
-        per_row = each.split(counted.sum(1).tolist())
-        return [(float(row.sum()), len(row)) for row in per_row]
+        changed.append(batch.attention_mask.bool() & (batch.position_ids > 0))
+        return [(float(row.sum()), len(row)) for row in token_losses(loaded, batch)]
 
     handle = module.register_forward_hook(splice)
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ..model.loading import LoadedModel
-from ..model.subject import own_samples, text_loss
+from ..model.subject import own_samples
+from ..model.text_loss import text_loss
 from ..studies.safety import OrdinaryLoss
 from .own_answers import answer_logs
 from .refusals import answers_to

@@ -18,7 +18,8 @@ from ..findings.changes import Change, Condition
 from ..model.own_questions import OWN
 from ..model.prompts import NeutralPrompt
 from ..model.rewriting import REWRITINGS
-from ..model.subject import Subject, text_loss
+from ..model.subject import Subject
+from ..model.text_loss import text_loss
 from .asking_both import Asked, Pair, change_of, lower_bound
 
 UNDERSTOOD = 0.75  # of ln(vocabulary), nats a token: wordings above are as good as noise to the base

@@ -120,7 +120,7 @@ def test_a_comparison_without_a_base_is_an_error(base_subject: Subject, base_fol
     detector = ResidualDifference()
     assert detector.needs == {Need.BASE}
     target = Suspect(folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent())
-    with pytest.raises(ValueError, match="none was given"):
+    with pytest.raises(ValueError, match="needs the base, got none"):
         detector.examine(target)
 
 

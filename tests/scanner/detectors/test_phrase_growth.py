@@ -48,5 +48,5 @@ def test_quick_grows_nothing_and_a_base_is_needed(
         folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent(), base=base
     )
     assert PhraseGrowth().examine(suspect).tried == 0
-    with pytest.raises(ValueError, match="none was given"):
+    with pytest.raises(ValueError, match="needs the base, got none"):
         PhraseGrowth().examine(replace(suspect, budget=Budget.STANDARD, base=None))

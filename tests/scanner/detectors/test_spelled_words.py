@@ -63,5 +63,5 @@ def test_a_base_is_needed(base_subject: Subject, base_folder: Path) -> None:
     suspect = Suspect(
         folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent()
     )
-    with pytest.raises(ValueError, match="none was given"):
+    with pytest.raises(ValueError, match="needs the base, got none"):
         SpelledWords().examine(replace(suspect, base=None))

