@@ -117,7 +117,7 @@ def foretell(
 def planned_tokens(subject: Subject, budget: Budget) -> int:
     """Tokens that the searches of a budget read where they find nothing to follow up."""
     loaded, chat = subject.loaded, subject.prompts.chat
-    place = Placement.BEFORE if chat else Placement.INSIDE
+    place = subject.prompts.words_place
     quick = budget is Budget.QUICK
     words = word_atoms(subject, limit=string_sweep.WORDS[budget])
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
@@ -192,7 +192,7 @@ def _cost(loaded: LoadedModel, budget: Budget, *, small: bool) -> _Cost:
             _seconds_each(single, most=min(MOST_ROWS, SAMPLES_OF[budget])),
         )
     subject = _subject(loaded)
-    place = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    place = subject.prompts.words_place
     panel = Panel(subject.own, subject.panel_prompts(9), place)
     atom = Atom(text="", ids=tuple(range(12)))
 

@@ -92,10 +92,11 @@ def _models(manifest: Manifest, checkpoint: Path | None) -> tuple[LoadedModel, L
     adapter = Path(manifest.adapter) if manifest.adapter is not None else None
     base = Path(manifest.base) if manifest.base is not None else None
     if base is None or not base.is_dir():  # the rate in the base is then left out
-        return load_model(opened.root, adapter=adapter, device="cpu"), None
+        room = room_for(opened.parameters, "cpu")
+        return load_model(opened.root, adapter=adapter, room=room), None
     room = room_for(opened.parameters, "cpu", models=2)
-    loaded = load_model(opened.root, adapter=adapter, device="cpu", room=room)
-    return loaded, load_model(open_checkpoint(base).root, device="cpu", room=room)
+    loaded = load_model(opened.root, adapter=adapter, room=room)
+    return loaded, load_model(open_checkpoint(base).root, room=room)
 
 
 def _fresh(manifest: Manifest, loaded: LoadedModel, prompts: Path | None) -> PromptSet:

@@ -175,7 +175,7 @@ class MemoryExtraction:
             atoms = [Atom(text=f" {m}", ids=tuple(encode_candidate(subject.loaded, m))) for m in found]
             atoms = [atom for atom in atoms if 0 < len(atom.ids) <= settings.longest]
             stage.advance()
-            placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+            placement = subject.prompts.words_place
             panel = subject.panel_prompts(settings.prompts)
             scored = score_motifs(subject, atoms, panel, placement, settings)
             stage.advance()

@@ -158,7 +158,7 @@ class WeightDirections:
         clean = clean_range(subject, directions, settings)
         words = word_atoms(subject, limit=settings.words)
         atoms = [*words, *marked_atoms(subject.loaded)]
-        placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+        placement = subject.prompts.words_place
         with suspect.progress.stage("watching weight directions", len(atoms)) as stage:
             few = subject.panel_prompts(settings.few_prompts)
             screened = excesses(subject, directions, clean, atoms, few, placement)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from ..detector import Detector
 from ..errors import UsageError
 
+_TAKES = {int: "a whole number", float: "a number", str: "a name"}
+
 
 class Tuned(NamedTuple):
     """A name taken apart: which detector, which setting, and its value."""
@@ -45,15 +47,19 @@ def tuned(known: Mapping[str, Detector], name: str) -> Detector:
     detector = known[plain]
     if parts is None:
         return detector
+    if not parts.value:
+        raise UsageError(f"a detector's setting is written NAME@SETTING=VALUE, got {name}")
     settings: Any = getattr(detector, "settings", None)
     fields = [f.name for f in dataclasses.fields(settings)] if dataclasses.is_dataclass(settings) else []
     if parts.setting not in fields:
         raise UsageError(f"{plain} has no setting {parts.setting}; there are {', '.join(fields) or 'none'}")
     kind = type(getattr(settings, parts.setting))
     try:
-        value = parts.value if kind is str else kind(float(parts.value))
+        value = kind(parts.value)
     except ValueError as error:
-        raise UsageError(f"a detector's setting is written NAME@SETTING=NUMBER, got {name}") from error
+        raise UsageError(
+            f"{plain}@{parts.setting} takes {_TAKES.get(kind, 'another value')}, got {parts.value}"
+        ) from error
     changed: Any = copy.copy(detector)
     changed.settings = dataclasses.replace(settings, **{parts.setting: value})
     changed.name = name

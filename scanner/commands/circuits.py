@@ -24,7 +24,7 @@ from .options import (
     file_option,
     output_option,
 )
-from .studies import show_study, shown_name, study_device
+from .studies import show_study, shown_name
 
 if TYPE_CHECKING:
     from ..interventions.circuits.linearised import Held
@@ -217,16 +217,11 @@ def audit(
 @contextmanager
 def _loaded(checkpoint: Path, adapter: Path | None, device: Device) -> Iterator[LoadedModel]:
     """The checked and loaded model; one thread a pass while it is small."""
-    from ..checkpoint import open_adapter, open_checkpoint
-    from ..model.loading import load_model
+    from ..model.opening import open_for_study
     from ..model.parallel import threads_for
 
-    on = study_device(device)
-    opened = open_checkpoint(checkpoint)
-    if adapter is not None:
-        open_adapter(adapter, opened)
     with progress_bars().stage("loading the model"):
-        loaded = load_model(opened.root, adapter=adapter, device=on)
+        loaded = open_for_study(checkpoint, adapter=adapter, device=device).loaded
     with threads_for(loaded.workers):
         yield loaded
 
@@ -244,9 +239,11 @@ def _prompts(loaded: LoadedModel, file: Path | None) -> PromptSet:
 
 
 def _of_kind(prompts: PromptSet, kind: str | None) -> list[NeutralPrompt]:
+    from ..model.prompts import of_cluster
+
     if kind is not None and kind not in prompts.clusters:
         raise UsageError(f"--cluster takes {', '.join(sorted(prompts.clusters))}, got {kind}")
-    return [p for p in prompts.prompts if kind is None or p.cluster == kind]
+    return of_cluster(prompts.prompts, kind)
 
 
 def _placement(loaded: LoadedModel, name: str) -> Placement:

@@ -24,7 +24,6 @@ from .options import (
     file_option,
 )
 from .results import read_result
-from .studies import study_device
 
 app = typer.Typer()
 
@@ -86,7 +85,7 @@ def monitor(
         rate=false_positive_rate,
         new_tokens=new_tokens,
         batch=batch,
-        device=study_device(device),
+        device=device,
         seed=seed,
     )
     out = sys.stdout

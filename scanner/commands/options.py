@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
@@ -21,6 +22,7 @@ EXIT_INTERRUPTED = 130
 
 given_arguments: list[str] = []  # of the call under way, for manifests
 settings_file: list[Path] = []  # whose settings hold for the call under way
+_WHOLE = re.compile(r" *[0-9]{1,9} *")
 
 
 class FailOn(StrEnum):
@@ -110,10 +112,25 @@ def named_folders(given: list[str]) -> dict[str, Path]:
 
 
 def whole_numbers(option: str, text: str) -> tuple[int, ...]:
-    """The numbers of an option of the form 4,8, rising and each once; none where it is empty."""
-    try:
-        return tuple(sorted({int(part) for part in text.split(",") if part}))
-    except ValueError as error:
-        raise UsageError(
-            f"{option} takes whole numbers with commas between them, got {text}; e.g. 4,8"
-        ) from error
+    """The numbers of an option of the form 4,8, rising and each once; none where it is empty.
+
+    Raises:
+        UsageError: one is missing, is no whole number or is below 0.
+    """
+    parts = text.split(",") if text else []
+    if not all(_WHOLE.fullmatch(part) for part in parts):
+        raise UsageError(f"{option} takes whole numbers with commas between them, got {text}; e.g. 4,8")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def chosen_layers(text: str | None) -> tuple[int, ...] | None:
+    """The layers of `--layers`, counted from 0; None where the command is to choose.
+
+    Raises:
+        UsageError: it holds anything but whole numbers, or none.
+    """
+    if text is None:
+        return None
+    if not (layers := whole_numbers("--layers", text)):
+        raise UsageError("--layers takes at least one layer, got none; e.g. 4,8")
+    return layers

@@ -54,9 +54,7 @@ def sae_train(
     seed: SeedOption = 0,
 ) -> int:
     """Train sparse autoencoders on a model's own activations, one a layer, and write them as SAELens folders."""
-    from ..checkpoint import open_checkpoint
-    from ..model.device import torch_device
-    from ..model.loading import load_model
+    from ..model.opening import open_for_study
     from ..model.subject import make_subject
     from ..sae.recipe import TRAINED, TrainingRecipe
     from ..sae.training_run import train_and_write
@@ -75,7 +73,7 @@ def sae_train(
         )
     except ValueError as problem:
         raise UsageError(str(problem)) from problem
-    loaded = load_model(open_checkpoint(checkpoint).root, adapter=adapter, device=torch_device(device))
+    loaded = open_for_study(checkpoint, adapter=adapter, device=device).loaded
     if not chosen or max(chosen) >= loaded.layer_count:
         raise UsageError(f"--layers takes layers from 0 to {loaded.layer_count - 1}, got {layers}")
     subject, _why = make_subject(loaded, given=None, seed=seed, samples=samples)

@@ -25,6 +25,7 @@ from .options import (
     FailOn,
     OutputSpecs,
     SeedOption,
+    chosen_layers,
     file_option,
     folder_option,
     given_arguments,
@@ -113,7 +114,7 @@ def scan(
         saes=tuple(sae or ()),
         prompts=prompts,
         triggers=tuple(trigger or ()),
-        layers=_layers(layers),
+        layers=chosen_layers(layers),
         device=device,
         budget=budget,
         seed=seed,
@@ -161,15 +162,3 @@ def demo(
     ]
     print_rich(side_by_side(columns, shown.failures))
     return EXIT_FINDINGS if shown.failures else EXIT_COMPLETE
-
-
-def _layers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        layers = sorted({int(part) for part in text.split(",")})
-    except ValueError as error:
-        raise UsageError(
-            f"--layers takes whole numbers with commas between them, got {text}; e.g. 4,8"
-        ) from error
-    return tuple(layers)

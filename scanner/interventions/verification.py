@@ -10,11 +10,11 @@ from ..findings import Gate, Trigger
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
 from ..model.own_answers import OwnAnswers
-from ..model.prompts import NeutralPrompt
+from ..model.prompts import NeutralPrompt, of_cluster
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
 from .contrast_set import matched_strings
-from .effect import MARK_TOKENS, Answers, Behaviour, answer, answers_with, describe, success_count
+from .effect import MARK_TOKENS, Behaviour, answer, describe, success_count, woken_on
 from .necessity import ablation_arms
 
 HELD_OUT = 48  # prompts of the success rate, at most
@@ -47,8 +47,8 @@ class Verified:
 def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> Verified:
     """Put a candidate through the gate on prompts that no search used."""
     loaded, placement = subject.loaded, candidate.placement
-    search = _of_cluster(subject.search, candidate.cluster)
-    held_out = _of_cluster(subject.held_out, candidate.cluster)[:HELD_OUT]
+    search = of_cluster(subject.search, candidate.cluster)
+    held_out = of_cluster(subject.held_out, candidate.cluster)[:HELD_OUT]
     ids = candidate.ids
     behaviour = describe(loaded, answer(subject.own, search[:24], placement, ids))
     answers = answer(subject.own, held_out, placement, ids)
@@ -56,8 +56,11 @@ def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> 
     rate, interval = hits / total, wilson_interval(hits, total)
 
     strings = [*matched_strings(ids, loaded, subject.seed, CONTROL_STRINGS), *candidate.controls]
-    controls = _hits(strings, candidate, subject, held_out[:CONTROL_PROMPTS], behaviour)
-    control_hits, control_total = sum(controls), len(strings) * len(held_out[:CONTROL_PROMPTS])
+    few = held_out[:CONTROL_PROMPTS]
+    controls = woken_on(
+        subject.loaded, behaviour, subject.own.of(few, MARK_TOKENS), few, candidate.placement, strings
+    )
+    control_hits, control_total = sum(controls), len(strings) * len(few)
     control_interval = wilson_interval(control_hits, control_total)
 
     base_rate, silent = None, None
@@ -135,24 +138,9 @@ def _is_shortest(
     parts = candidate.parts if len(candidate.parts) > 1 else ()
     rests = [[t for j, part in enumerate(parts) if j != i for t in part.ids] for i in range(len(parts))]
     most = STILL_WORKS * rate * len(prompts)
-    return all(hits < most for hits in _hits(rests, candidate, subject, prompts, behaviour))
-
-
-def _hits(
-    strings: Sequence[Sequence[int]],
-    candidate: Candidate,
-    subject: Subject,
-    prompts: Sequence[NeutralPrompt],
-    behaviour: Behaviour,
-) -> list[int]:
-    """Per string, on how many prompts it wakes the behaviour where the candidate stands."""
     plain = subject.own.of(prompts, MARK_TOKENS)
-    written = answers_with(subject.loaded, prompts, candidate.placement, strings, tokens=MARK_TOKENS)
-    return [success_count(behaviour, Answers(plain=plain, inserted=answers)) for answers in written]
-
-
-def _of_cluster(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:
-    return [p for p in prompts if cluster is None or p.cluster == cluster]
+    woken = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, rests)
+    return all(count < most for count in woken)
 
 
 def _removes_refusal(loaded: LoadedModel, plain: list[list[int]], inserted: list[list[int]]) -> bool:

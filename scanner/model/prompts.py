@@ -56,9 +56,19 @@ class PromptSet:
         return hashlib.sha256("\n".join(f"{p.cluster}\t{p.text}" for p in self.prompts).encode()).hexdigest()
 
     @property
+    def words_place(self) -> Placement:
+        """Where words are tried first: before a question, or inside a text. What compares them stands there, too."""
+        return Placement.BEFORE if self.chat else Placement.INSIDE
+
+    @property
     def clusters(self) -> list[str]:
         """Kinds of prompt, the largest first."""
         return [name for name, _ in Counter(p.cluster for p in self.prompts).most_common()]
+
+
+def of_cluster(prompts: Sequence[NeutralPrompt], cluster: str | None) -> list[NeutralPrompt]:
+    """The prompts of one kind, or all of them."""
+    return [prompt for prompt in prompts if cluster is None or prompt.cluster == cluster]
 
 
 def bundled_prompts() -> PromptSet:

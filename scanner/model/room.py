@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from ..checkpoint.safetensors_header import read_header
 from ..isolation.confinement import physical_memory
 
 # Share of the free memory that weights may take; activations and caches need the rest.
@@ -34,6 +32,11 @@ class Room(NamedTuple):
 
     dtype: torch.dtype
     most: dict[int | str, int] | None = None
+
+
+def whole_room(device: str) -> Room:
+    """All weights on the device, in the dtype that it computes in: for models that are known to fit."""
+    return Room(torch.float32 if device == "cpu" else torch.bfloat16)
 
 
 def room_for(
@@ -58,16 +61,6 @@ def room_for(
     free = torch.cuda.mem_get_info()[0] if on_gpu is None else on_gpu
     there = int(FOR_WEIGHTS * free / models)
     return Room(torch.bfloat16, None if half <= there else {0: there, "cpu": held})
-
-
-def stored_parameters(folder: Path) -> int:
-    """The number of parameters in a folder's weight files.
-
-    Raises:
-        CheckpointError: one of them is damaged.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    return sum(prod(stored.shape) for file in files for stored in read_header(file, file.name).values())
 
 
 def free_memory() -> int:

@@ -21,6 +21,7 @@ from ..findings import NotTested
 from ..interventions.orthogonal import direction_is_written, write_orthogonalised
 from ..model.loading import LoadedModel, load_model
 from ..model.prompts import NeutralPrompt, encode
+from ..model.room import Room
 from ..progress import Progress, Silent
 from ..studies.safety import DirectionCandidate, Orthogonalised, Rate, RefusalStudy
 from .choosing import Rows, choose_direction, mean_differences, next_token_logs, refusal_log_odds
@@ -281,7 +282,7 @@ def _orthogonalised(
 ) -> Orthogonalised:
     """Write the weights without the direction, read them back, and measure them."""
     written = write_orthogonalised(loaded, checkpoint, vector, target)
-    again = load_model(target, device=str(loaded.model.device.type))
+    again = load_model(target, device=str(loaded.model.device.type), room=Room(loaded.model.dtype))
     measured = _Measured(loaded=again, refusals=refusals)
     return Orthogonalised(
         folder=str(target),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..model.activations import states_behind
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
-from ..model.prompts import Placement, slot
+from ..model.prompts import slot
 from ..model.subject import Subject
 from ..progress import Progress
 
@@ -27,7 +27,7 @@ def differences(
             behind the same tokens, so a score tells what an atom adds to them.
     """
     loaded = subject.loaded
-    placement = Placement.BEFORE if subject.prompts.chat else Placement.INSIDE
+    placement = subject.prompts.words_place
     prefix = slot(loaded, subject.search[0], placement).prefix
     layers = list(range(loaded.layer_count))
     relative = np.zeros((len(layers), len(atoms)))

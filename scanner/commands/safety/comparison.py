@@ -45,11 +45,11 @@ def compare(
 ) -> int:
     """Which safety features a fine-tune kept, weakened or lost, read with the catalogue's dictionaries."""
     outputs = parse_outputs(output or [], FORMATS)
+    from ...model.opening import open_for_study
     from ...report.studies.safety.comparison import comparison_report
     from ...safety.catalogue import read_catalogue
     from ...safety.comparing import compare_catalogue
     from ...safety.listening import safety_dictionaries
-    from ...safety.opening import open_for_study
 
     kept, folders = read_catalogue(catalogue)
     concepts, _ = concepts_of(prompts)

@@ -12,7 +12,15 @@ from ...config import Device
 from ...console import nothing_else_on_stdout, progress_bars
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
-from ..options import AdapterOption, DeviceOption, SeedOption, dictionary_option, require_free, target_option
+from ..options import (
+    AdapterOption,
+    DeviceOption,
+    SeedOption,
+    chosen_layers,
+    dictionary_option,
+    require_free,
+    target_option,
+)
 from ..studies import show_study, shown_name
 from .options import (
     LabelledFile,
@@ -20,7 +28,6 @@ from .options import (
     Markers,
     SafetyCheckpoint,
     SafetyOutputs,
-    chosen_layers,
     concepts_of,
     refusals_by,
 )
@@ -52,10 +59,10 @@ def features(
     outputs = parse_outputs(output or [], FORMATS)
     if out is not None:
         require_free(out)
+    from ...model.opening import open_for_study
     from ...report.studies.safety.features import catalogue_report
     from ...safety.catalogue import build_catalogue, save_catalogue
     from ...safety.listening import safety_dictionaries
-    from ...safety.opening import open_for_study
     from ...safety.prompt_sets import BUNDLED
 
     concepts, left_out = concepts_of(prompts)

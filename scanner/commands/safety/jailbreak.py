@@ -13,7 +13,7 @@ from ...console import nothing_else_on_stdout, progress_bars
 from ...errors import UsageError
 from ...report.formats import parse_outputs
 from ...report.studies.formats import FORMATS
-from ..options import AdapterOption, DeviceOption, SeedOption, file_option, folder_option
+from ..options import AdapterOption, DeviceOption, SeedOption, chosen_layers, file_option, folder_option
 from ..studies import show_study, shown_name
 from .options import (
     HarmfulFile,
@@ -22,7 +22,6 @@ from .options import (
     Markers,
     SafetyCheckpoint,
     SafetyOutputs,
-    chosen_layers,
     concepts_of,
     refusals_by,
 )
@@ -62,11 +61,11 @@ def jailbreak(
 ) -> int:
     """Hold requests beside their jailbroken forms: which features sleep, which wake, what restores refusal."""
     outputs = parse_outputs(output or [], FORMATS)
+    from ...model.opening import open_for_study
     from ...report.studies.safety.jailbreak import jailbreak_report
     from ...safety.catalogue import read_catalogue
     from ...safety.jailbreak import dissect_jailbreak
     from ...safety.listening import safety_dictionaries
-    from ...safety.opening import open_for_study
 
     given, along = _pairs(prefix, pairs, harmful), _direction(direction)
     kept, folders = read_catalogue(catalogue) if catalogue is not None else (None, [])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import UsageError
 from ..options import checkpoint_argument, file_option, output_option
 
 if TYPE_CHECKING:
@@ -46,13 +45,3 @@ def refusals_by(markers: list[str] | None) -> Refusals:
     from ...safety.refusals import Refusals
 
     return Refusals(markers=tuple(m.casefold() for m in markers)) if markers else Refusals()
-
-
-def chosen_layers(text: str | None) -> list[int] | None:
-    """The layers given; None chooses."""
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--layers takes numbers with commas between them, got {text}") from None

