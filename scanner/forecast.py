@@ -42,7 +42,14 @@ from .model.subject import MORE_SAMPLES, SAMPLE_TOKENS, SAMPLES_OF, Subject
 from .sae.trainer import train_sae
 from .search import spelling
 from .search.hunting import bags_of
-from .search.lexicon import date_atoms, marked_atoms, situation_atoms, vocabulary_atoms, word_atoms
+from .search.lexicon import (
+    EVERY_WORD,
+    date_atoms,
+    marked_atoms,
+    situation_atoms,
+    vocabulary_atoms,
+    word_atoms,
+)
 
 ENOUGH = 1.0  # seconds of a measurement
 PHRASE_TOKENS = 5  # of a leaked phrase
@@ -119,7 +126,8 @@ def planned_tokens(subject: Subject, budget: Budget) -> int:
     loaded, chat = subject.loaded, subject.prompts.chat
     place = subject.prompts.words_place
     quick = budget is Budget.QUICK
-    words = word_atoms(subject, limit=string_sweep.WORDS[budget])
+    everything = word_atoms(subject, limit=EVERY_WORD)
+    words = string_sweep.swept_words(everything, string_sweep.WORDS[budget])
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
     fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
     bags = [bag for atoms in (words, fragments, marked_atoms(loaded)) for bag in _bags(atoms, 12)]
@@ -136,7 +144,7 @@ def planned_tokens(subject: Subject, budget: Budget) -> int:
     leaked = _bags([phrase] * leak_search.PHRASES[budget], leak_search.PER_BAG)
     for where in (Placement.BEFORE, Placement.BEHIND) if chat else (Placement.INSIDE,):
         total += _read(subject, where, leaked, leak_search.PANEL)
-    paired = sorted(word_atoms(subject, limit=100_000), key=lambda a: len(a.ids))
+    paired = sorted(everything, key=lambda a: len(a.ids))
     paired = paired[: pair_sweep.WORDS[budget]]
     groups = ceil(len(paired) / pair_sweep.GROUP)
     each = sum(len(a.ids) for a in paired) // max(1, groups)

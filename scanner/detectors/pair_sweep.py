@@ -13,7 +13,7 @@ from ..model.subject import Subject
 from ..progress import Progress
 from ..search.group_test import Bag
 from ..search.hunting import Hunt, Sweep
-from ..search.lexicon import word_atoms
+from ..search.lexicon import EVERY_WORD, word_atoms
 
 GROUP = 18  # words in a group; a bag is two groups
 WORDS = {Budget.QUICK: 0, Budget.STANDARD: 1_400, Budget.DEEP: 4_000}
@@ -34,7 +34,7 @@ class PairSweep:
 
 def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
     """Pairs of whole words, those of the fewest tokens first."""
-    everything = word_atoms(subject, limit=100_000)
+    everything = word_atoms(subject, limit=EVERY_WORD)
     everything.sort(key=lambda atom: len(atom.ids))
     words = everything[: WORDS[budget]]
     result = Sweep()

@@ -17,13 +17,12 @@ from ..progress import Progress
 from ..search.group_test import Bag
 from ..search.growing import PER_BAG, Effort, around, in_chunks, likely_pairs, shaken
 from ..search.hunting import Hunt, Sweep
-from ..search.lexicon import word_atoms
+from ..search.lexicon import EVERY_WORD, word_atoms
 
 EFFORT = {
     Budget.STANDARD: Effort(words=1_400, seeds=4, likely=12, pairs=8),
     Budget.DEEP: Effort(words=8_000, seeds=24, likely=48, pairs=96),
 }
-EVERY_WORD = 100_000
 THIRD_PANEL = 1  # prompts on which third words are tried: there the whole behaviour appears
 HUNTED = 3  # rows of third words of each pair that go on to the hunt
 HUNT_PANEL = 9

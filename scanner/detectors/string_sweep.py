@@ -12,7 +12,7 @@ from ..model.prompts import Placement
 from ..model.subject import Subject
 from ..progress import Progress
 from ..search.hunting import Hunt, Sweep, bags_of, beating_others
-from ..search.lexicon import date_atoms, marked_atoms, vocabulary_atoms, word_atoms
+from ..search.lexicon import EVERY_WORD, date_atoms, marked_atoms, vocabulary_atoms, word_atoms
 
 YEARS = range(2000, 2051)
 WORDS = {Budget.QUICK: 4_000, Budget.STANDARD: 8_000, Budget.DEEP: 40_000}
@@ -36,7 +36,8 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     quick = budget is Budget.QUICK
     size = 12
     panel = 9 if quick else 18
-    words = word_atoms(subject, limit=WORDS[budget])
+    everything = word_atoms(subject, limit=EVERY_WORD)
+    words = swept_words(everything, WORDS[budget])
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
     fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
     marked = marked_atoms(loaded)
@@ -68,5 +69,18 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
         result.tried += sum(len(bag) for bag in chosen)
     alone = {atom.ids[0] for bag in bags for atom in bag if len(atom.ids) == 1}
     ordinary = vocabulary_atoms(loaded)
-    result.shares = {"vocabulary tokens": sum(a.ids[0] in alone for a in ordinary) / max(1, len(ordinary))}
+    result.shares = {
+        "vocabulary tokens": sum(a.ids[0] in alone for a in ordinary) / max(1, len(ordinary)),
+        "known words": len(words) / max(1, len(everything)),
+    }
     return result
+
+
+def swept_words(everything: Sequence[Atom], limit: int) -> list[Atom]:
+    """The first words up to the limit, and as many of several tokens as make up half of it.
+
+    A large vocabulary alone fills the limit, and its words are swept as tokens anyway.
+    """
+    words = list(everything[:limit])
+    several = [atom for atom in everything[limit:] if len(atom.ids) > 1]
+    return words + several[: max(0, limit // 2 - sum(len(atom.ids) > 1 for atom in words))]

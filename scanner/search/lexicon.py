@@ -11,6 +11,7 @@ from ..model.prompts import encode_candidate
 from ..model.subject import Subject
 from ..words import common_words, situations
 
+EVERY_WORD = 100_000  # more than a model's vocabulary, its samples and the list hold together
 _DELIMITERS = ("|{}|", "<{}>", "[{}]", "##{}##")  # how strings that mark a mode are commonly written
 
 
