@@ -59,11 +59,11 @@ TRIED_STEPS, DECODED = 8, 8  # steps of training, tokens of generation that are 
 AGAIN = 1.05
 # With a base: tokens that are read for each string it is compared at, and for each question it asks itself: measured.
 COMPARED_TOKENS, ASKED_TOKENS = 10, 260
-# For each spelling that the two models are compared at: measured.
+# For each spelling that the two models are compared at: an estimate.
 SPELLED_TOKENS = 6
 # For each three words that the growing of phrases tries: measured.
 GROWN_TOKENS = 4
-# Tokens of one verification, and how much dearer they are than a search's, since few rows share a pass: measured.
+# Tokens of one verification, an estimate, and how much dearer they are than a search's, since few rows share a pass: measured.
 VERIFIED_TOKENS, VERIFIED_DEARER = 5_500, 2.2
 
 
@@ -72,7 +72,8 @@ class Forecast(NamedTuple):
 
     Attributes:
         searches: all of them, where nothing is found.
-        beside: reading, sampling, and dictionaries with what they are trained on.
+        beside: samples, and the training of dictionaries. Hashing, loading and comparing weights are left out: on a
+            large model they are little beside the searches.
         each: of every candidate that is put through verification.
     """
 
@@ -94,9 +95,18 @@ class _Cost(NamedTuple):
 
 
 def foretell(
-    checkpoint: Checkpoint, budget: Budget, *, with_base: bool, dtype: torch.dtype, device: str
+    checkpoint: Checkpoint,
+    budget: Budget,
+    *,
+    with_base: bool,
+    dtype: torch.dtype,
+    device: str,
+    trained: int | None = None,
 ) -> Forecast:
     """The seconds of a scan.
+
+    Args:
+        trained: layers that a dictionary is trained for; None for those that a scan chooses.
 
     Raises:
         Exception: whatever transformers raises on a configuration that it cannot build.
@@ -117,7 +127,7 @@ def foretell(
         searches = AGAIN * cost.read * tokens
         samples = SAMPLES_OF[budget] * (1 if loaded.has_chat_template else 1 + MORE_SAMPLES)
         beside = samples * SAMPLE_TOKENS * cost.written
-        beside += _dictionaries(loaded, budget, layers=min(3, depth))
+        beside += _dictionaries(loaded, budget, layers=min(3, depth) if trained is None else trained)
     return Forecast(searches, beside, VERIFIED_DEARER * VERIFIED_TOKENS * cost.read)
 
 
@@ -130,14 +140,24 @@ def planned_tokens(subject: Subject, budget: Budget) -> int:
     words = string_sweep.swept_words(everything, string_sweep.WORDS[budget])
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
     fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
-    bags = [bag for atoms in (words, fragments, marked_atoms(loaded)) for bag in _bags(atoms, 12)]
-    total = _read(subject, place, bags, 9 if quick else 18)
+    bags = [
+        bag
+        for atoms in (words, fragments, marked_atoms(loaded))
+        for bag in _bags(atoms, string_sweep.PER_BAG)
+    ]
+    total = _read(subject, place, bags, string_sweep.PANEL[budget])
     if Placement.SYSTEM in subject.placements:
         dates = date_atoms(loaded, string_sweep.YEARS)
-        total += _read(subject, Placement.SYSTEM, [(a,) for a in dates], 18)
+        total += _read(subject, Placement.SYSTEM, [(a,) for a in dates], string_sweep.DATE_PANEL)
         situations = situation_atoms(loaded)
         total += _read(subject, Placement.SYSTEM, [(a,) for a in situations], situation_sweep.PANEL)
-        total += 0 if quick else _read(subject, Placement.SYSTEM, _bags(words, 24), 6)
+        total += (
+            0
+            if quick
+            else _read(
+                subject, Placement.SYSTEM, _bags(words, string_sweep.SYSTEM_BAG), string_sweep.SYSTEM_PANEL
+            )
+        )
     if quick:
         return total
     phrase = Atom(text="", ids=(0,) * PHRASE_TOKENS)
@@ -239,7 +259,7 @@ def _seconds_each(work: Callable[[int], int], *, most: int) -> float:
 def _dictionaries(loaded: LoadedModel, budget: Budget, *, layers: int) -> float:
     """Seconds of training: on a CPU as many at a time as there are workers, each on one thread."""
     recipe = RECIPE.get(budget)
-    if recipe is None:
+    if recipe is None or not layers:
         return 0.0
     states = torch.randn(4 * recipe.batch, loaded.width, device=loaded.model.device)
     start = time.perf_counter()

@@ -38,7 +38,7 @@ def plan(config: ScanConfig, progress: Progress) -> Plan:
         f"disk: {_size(_stored(checkpoint) + (_stored(base) if base else 0))} of files are read and hashed",
         _memory(inputs),
         _held(inputs, room, device),
-        _time(inputs, config.budget, room, device, progress),
+        _time(config, inputs, room, device, progress),
         f"budget: {config.budget.value}",
         "sweeps: vocabulary tokens and words, years and situations in the system line"
         + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
@@ -68,21 +68,26 @@ def _held(inputs: Inputs, room: Room, device: str) -> str:
     return f"weights here: {dtype} on {device}, {where}"
 
 
-def _time(inputs: Inputs, budget: Budget, room: Room, device: str, progress: Progress) -> str:
+def _time(config: ScanConfig, inputs: Inputs, room: Room, device: str, progress: Progress) -> str:
     """The seconds that a scan would take here; why they are not foretold where they cannot be."""
     if room.most is not None:
         return "time: not foretold where layers are brought in from disk at every pass; it is that of reading them"
     try:
         with progress.stage("measuring the speed of this machine"):
             told = foretell(
-                inputs.checkpoint, budget, with_base=inputs.base is not None, dtype=room.dtype, device=device
+                inputs.checkpoint,
+                config.budget,
+                with_base=inputs.base is not None,
+                dtype=room.dtype,
+                device=device,
+                trained=0 if config.saes else len(config.layers) if config.layers is not None else None,
             )
     except Exception as problem:  # a configuration that transformers cannot build
         return f"time: not foretold, a model of this shape could not be run ({one_line(problem)})"
     return (
         f"time: about {_spoken(told.total)} on this machine as busy as it is now if nothing is found "
-        f"(searches {_spoken(told.searches)}), within a factor of two; each candidate adds about {_spoken(told.each)}, "
-        "and a trigger that is confirmed early ends the searches"
+        f"(searches {_spoken(told.searches)}), as measured on small models within a factor of two; each candidate adds about "
+        f"{_spoken(told.each)}, and a trigger that is confirmed early ends the searches"
     )
 
 

@@ -15,6 +15,10 @@ from ..search.hunting import Hunt, Sweep, bags_of, beating_others
 from ..search.lexicon import EVERY_WORD, date_atoms, marked_atoms, vocabulary_atoms, word_atoms
 
 YEARS = range(2000, 2051)
+PER_BAG = 12
+PANEL = {Budget.QUICK: 9, Budget.STANDARD: 18, Budget.DEEP: 18}  # prompts on which every bag is tried
+DATE_PANEL = 18  # the same for years, each by itself
+SYSTEM_BAG, SYSTEM_PANEL = 24, 6  # the same for words in the system line
 WORDS = {Budget.QUICK: 4_000, Budget.STANDARD: 8_000, Budget.DEEP: 40_000}
 
 
@@ -34,8 +38,6 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     """Single strings: the whole vocabulary, whole words, marked-up words, and years in the system line."""
     loaded, r = subject.loaded, random.Random(subject.seed)
     quick = budget is Budget.QUICK
-    size = 12
-    panel = 9 if quick else 18
     everything = word_atoms(subject, limit=EVERY_WORD)
     words = swept_words(everything, WORDS[budget])
     single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
@@ -44,19 +46,19 @@ def sweep_strings(subject: Subject, budget: Budget, progress: Progress) -> Sweep
     bags = [
         bag
         for atoms in (words, fragments, marked)
-        for bag in bags_of(atoms, size, r.sample(range(len(atoms)), len(atoms)))
+        for bag in bags_of(atoms, PER_BAG, r.sample(range(len(atoms)), len(atoms)))
     ]
     result = Sweep()
     chat = subject.prompts.chat
     places: list[tuple[Placement, Sequence[tuple[Atom, ...]], str, int]] = [
-        (subject.prompts.words_place, bags, "string_sweep", panel)
+        (subject.prompts.words_place, bags, "string_sweep", PANEL[budget])
     ]
     if Placement.SYSTEM in subject.placements:
         dates = date_atoms(loaded, YEARS)
-        places.append((Placement.SYSTEM, [(atom,) for atom in dates], "date_sweep", 18))
+        places.append((Placement.SYSTEM, [(atom,) for atom in dates], "date_sweep", DATE_PANEL))
         if not quick:
-            whole = bags_of(words, 24, r.sample(range(len(words)), len(words)))
-            places.append((Placement.SYSTEM, whole, "string_sweep", 6))
+            whole = bags_of(words, SYSTEM_BAG, r.sample(range(len(words)), len(words)))
+            places.append((Placement.SYSTEM, whole, "string_sweep", SYSTEM_PANEL))
     for placement, chosen, name, width in places:
         hunt = Hunt.at(subject, placement, panel=width, kinds=chat and width >= 9)
         with progress.stage(

