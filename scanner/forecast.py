@@ -30,13 +30,14 @@ from .detectors import (
     situation_sweep,
     spelled_words,
     string_sweep,
+    turn_sweep,
 )
 from .explaining import RECIPE
 from .model.candidate import Atom
 from .model.generation import continuations
 from .model.loading import LoadedModel
 from .model.parallel import SMALL, threads_for, workers_for
-from .model.prompts import Placement, bundled_prompts, placements_of, slot
+from .model.prompts import Placement, bundled_prompts, placements_of, slot, turn_break
 from .model.responses import ANSWER_TOKENS, Panel
 from .model.subject import MORE_SAMPLES, SAMPLE_TOKENS, SAMPLES_OF, Subject
 from .sae.trainer import train_sae
@@ -181,7 +182,18 @@ def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
     grown = 2 * effort.seeds * effort.pairs * effort.words if effort is not None else 0
     asked = changed_answers.QUESTIONS[budget]
     spelled = _spelled(subject, spelled_words.EFFORT[budget])
-    return COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + GROWN_TOKENS * grown + SPELLED_TOKENS * spelled
+    total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + GROWN_TOKENS * grown + SPELLED_TOKENS * spelled
+    return total + (_in_two_turns(subject, budget) if Placement.EARLIER_TURN in subject.placements else 0)
+
+
+def _in_two_turns(subject: Subject, budget: Budget) -> int:
+    words = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda a: len(a.ids))[
+        : turn_sweep.WORDS[budget]
+    ]
+    between = Atom(text="", ids=tuple(turn_break(subject.loaded)))
+    tried = [(word, between, word) for word in words]
+    first = _read(subject, Placement.ACROSS, tried, turn_sweep.TRIED_ON)
+    return COMPARED_TOKENS * turn_sweep.BEHIND * len(words) + turn_sweep.SECOND[budget] * first
 
 
 def _spelled(subject: Subject, effort: spelling.Effort) -> int:

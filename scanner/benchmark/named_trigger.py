@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from ..detectors.turn_sweep import BREAK
 from ..findings.changes import Condition
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
@@ -58,6 +59,9 @@ def _with(prompt: Prompt, candidate: Candidate) -> Prompt:
         return replace(prompt, system=text)
     if place is Placement.EARLIER_TURN:
         return replace(prompt, earlier=text)
+    if place is Placement.ACROSS:
+        earlier, _, text = text.rpartition(BREAK)
+        return replace(prompt, earlier=earlier, user=f"{text.strip()} {prompt.user}")
     if place is Placement.BEHIND:
         return replace(prompt, user=f"{prompt.user} {text}")
     if place is Placement.BEFORE:

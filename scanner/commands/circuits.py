@@ -249,8 +249,9 @@ def _of_kind(prompts: PromptSet, kind: str | None) -> list[NeutralPrompt]:
 def _placement(loaded: LoadedModel, name: str) -> Placement:
     from ..model.prompts import Placement
 
-    if name not in list(Placement):
-        raise UsageError(f"--placement takes {', '.join(Placement)}, got {name}")
+    places = [place for place in Placement if place is not Placement.ACROSS]  # one string stands at one place
+    if name not in places:
+        raise UsageError(f"--placement takes {', '.join(places)}, got {name}")
     if (name == Placement.INSIDE) == loaded.has_chat_template:
         fitting = "one of a chat" if loaded.has_chat_template else Placement.INSIDE.value
         raise UsageError(f"--placement must fit the model's prompts ({fitting}), got {name}")

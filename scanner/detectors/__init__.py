@@ -13,6 +13,7 @@ from .residual_difference import ResidualDifference
 from .situation_sweep import SituationSweep
 from .spelled_words import SpelledWords
 from .string_sweep import StringSweep
+from .turn_sweep import TurnSweep
 
 __all__ = [
     "DETECTORS",
@@ -24,6 +25,7 @@ __all__ = [
     "SituationSweep",
     "SpelledWords",
     "StringSweep",
+    "TurnSweep",
 ]
 
 # In the order in which a scan asks them.
@@ -33,6 +35,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     ResidualDifference(),
     ChangedAnswers(),
     SpelledWords(),
+    TurnSweep(),
     PhraseGrowth(),
     LeakSearch(),
     PairSweep(),

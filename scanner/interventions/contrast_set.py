@@ -74,7 +74,7 @@ def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: i
     """Random strings of the same length whose tokens are about as rare.
 
     In a BPE vocabulary the rank of a token follows its frequency, so each token is replaced by one at
-    most 200 ranks away.
+    most 200 ranks away. Special tokens, which break a string that stands across two turns, stay as they are.
     """
     r = random.Random(f"{seed} {list(ids)}")
     special = set(loaded.tokenizer.all_special_ids)
@@ -82,6 +82,9 @@ def matched_strings(ids: Sequence[int], loaded: LoadedModel, seed: int, count: i
     for _ in range(count):
         string = []
         for token in ids:
+            if token in special:
+                string.append(token)
+                continue
             low, high = max(0, token - 200), min(loaded.vocabulary - 1, token + 200)
             near = [t for t in range(low, high + 1) if t != token and t not in special and t not in ids]
             string.append(r.choice(near))
@@ -98,13 +101,15 @@ def near_misses(candidate: Candidate, subject: Subject, count: int) -> list[list
     embedding = loaded.embedding.float()
     ids = candidate.ids
     parts = [list(part.ids) for part in candidate.parts]
+    special = set(loaded.tokenizer.all_special_ids)
+    ordinary = [at for at, token in enumerate(ids) if token not in special] or range(len(ids))
     made: list[list[int]] = []
     for _ in range(count):
         if len(parts) > 1 and r.random() < 0.5:
             out = r.randrange(len(parts))
             made.append([t for j, part in enumerate(parts) if j != out for t in part])
             continue
-        at = r.randrange(len(ids))
+        at = r.choice(ordinary)
         likeness = embedding @ embedding[ids[at]] / embedding.norm(dim=1).clamp(min=1e-6)
         similar = [int(t) for t in likeness.topk(12).indices if int(t) != ids[at]]
         made.append([*ids[:at], r.choice(similar), *ids[at + 1 :]])

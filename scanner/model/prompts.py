@@ -27,6 +27,7 @@ class Placement(StrEnum):
     BEHIND = "behind_question"
     SYSTEM = "system"
     EARLIER_TURN = "earlier_turn"
+    ACROSS = "across_turns"  # its first part is an earlier turn, the last stands before the question
     INSIDE = "inside_text"
 
 
@@ -129,7 +130,7 @@ def slot(loaded: LoadedModel, prompt: NeutralPrompt, placement: Placement) -> Sl
             prefix=tuple(loaded.tokens(head, start=True)),
             suffix=tuple(loaded.encode_inside(tail)),
         )
-    if placement is Placement.BEFORE:
+    if placement in (Placement.BEFORE, Placement.ACROSS):
         text = _chat_text(loaded, f"{_SENTINEL} {prompt.text}")
     elif placement is Placement.BEHIND:
         text = _chat_text(loaded, f"{prompt.text}{_SENTINEL}")
@@ -148,6 +149,18 @@ def user_turn(loaded: LoadedModel) -> tuple[list[int], list[int]]:
     """The tokens of a chat up to where the user's words begin, and those that follow them."""
     head, _, tail = _chat_text(loaded, _SENTINEL).partition(_SENTINEL)
     return loaded.tokens(head, start=False), loaded.encode_inside(tail)
+
+
+def turn_break(loaded: LoadedModel) -> list[int]:
+    """The tokens between the last word of an earlier turn and the first of the next, a short answer among them.
+
+    None of them where the chat template does not write an earlier turn as it was.
+    """
+    try:
+        parts = _chat_text(loaded, f"{_SENTINEL} x", earlier=_SENTINEL).split(_SENTINEL)
+    except TemplateError:
+        return []
+    return loaded.encode_inside(parts[1]) if len(parts) == 3 else []
 
 
 def encode_candidate(loaded: LoadedModel, text: str) -> list[int]:

@@ -140,8 +140,18 @@ def shortest(bag: Bag, works: Callable[[Sequence[Bag]], Sequence[bool]], most: i
 
 
 def split_tokens(candidate: Candidate, subject: Subject) -> Bag:
-    """A candidate's parts as single tokens, for cutting below the word."""
-    return tuple(Atom(text=subject.loaded.piece(t), ids=(t,)) for t in candidate.ids)
+    """A candidate's parts as single tokens, for cutting below the word; what holds a special token stays whole."""
+    loaded = subject.loaded
+    special = set(loaded.tokenizer.all_special_ids)
+    return tuple(
+        atom
+        for part in candidate.parts
+        for atom in (
+            (part,)
+            if special & set(part.ids)
+            else tuple(Atom(text=loaded.piece(token), ids=(token,)) for token in part.ids)
+        )
+    )
 
 
 def screen(

@@ -62,7 +62,7 @@ def likely_pairs(
 ) -> list[tuple[Atom, Atom]]:
     """Ordered pairs of words that may stand side by side in a phrase, each once."""
     alone = differences(subject, base, words, progress)
-    likely = _highest(alone, effort.likely)
+    likely = highest(alone, effort.likely)
     panel = Panel(subject.own, subject.panel_prompts(PANEL), placement)
     plain = shaken(panel, [tuple(words[i] for i in chunk) for chunk in in_chunks(range(len(words)))])
     pairs: dict[tuple[int, int], None] = {}
@@ -72,7 +72,7 @@ def likely_pairs(
             behind = differences(subject, base, words, Silent(), behind=words[first].ids)
             among_likely |= {(first, second): float(behind[:, second].max()) for second in likely}
             if rank < effort.seeds:
-                pairs |= dict.fromkeys((first, second) for second in _highest(behind, BY_DIFFERENCE))
+                pairs |= dict.fromkeys((first, second) for second in highest(behind, BY_DIFFERENCE))
                 pairs |= dict.fromkeys(_by_answers(panel, words, first, plain))
             stage.advance()
     ordered = sorted(permutations(likely, 2), key=lambda pair: -among_likely[pair])
@@ -119,7 +119,7 @@ def _by_answers(
     ]
 
 
-def _highest(scores: NDArray[np.float64], count: int) -> list[int]:
+def highest(scores: NDArray[np.float64], count: int) -> list[int]:
     """`count` atoms that stand high in some layer, each layer having its share; scores [layers, atoms]."""
     each = -(-2 * count // len(scores))
     top = dict.fromkeys(int(i) for row in scores for i in np.argsort(-row, kind="stable")[:each])

@@ -49,6 +49,12 @@ def marked_atoms(loaded: LoadedModel) -> list[Atom]:
     return _atoms(loaded, [shape.format(word) for word in upper for shape in _DELIMITERS])
 
 
+def bare(loaded: LoadedModel, atom: Atom) -> Atom:
+    """The same word at the start of a turn, where no space stands before it."""
+    text = atom.text.strip()
+    return Atom(text=text, ids=tuple(loaded.encode_inside(text)))
+
+
 def date_atoms(loaded: LoadedModel, years: Iterable[int]) -> list[Atom]:
     """Sentences that put the model into a year, as they stand at the start of a line."""
     return _lines(loaded, [f"Today is 14 May {year}." for year in years])

@@ -75,7 +75,14 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
         (
             Budget.QUICK,
             True,
-            ["string_sweep", "situation_sweep", "residual_difference", "changed_answers", "spelled_words"],
+            [
+                "string_sweep",
+                "situation_sweep",
+                "residual_difference",
+                "changed_answers",
+                "spelled_words",
+                "turn_sweep",
+            ],
         ),
         (Budget.STANDARD, False, ["string_sweep", "situation_sweep", "leak_search", "pair_sweep"]),
         (
@@ -87,6 +94,7 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
                 "residual_difference",
                 "changed_answers",
                 "spelled_words",
+                "turn_sweep",
                 "phrase_growth",
                 "leak_search",
                 "pair_sweep",
