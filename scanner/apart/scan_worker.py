@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -20,6 +20,7 @@ from ..isolation.confinement import Limits
 from ..kept.code_version import code_fingerprint
 from ..progress import Progress
 from .calling import limits_on, work_apart
+from .handing_down import handed_down
 from .keeper import Keeper, KeeperGone, can_keep
 from .messages import FailedApart
 from .process import DidNotEnd, Process
@@ -77,9 +78,8 @@ class ScanWorker:
         if os.getcwd() != common.folder:
             os.chdir(common.folder)
         self._common = common
-        self._before = os.environ.get(CORES)
-        if common.cores is not None:
-            os.environ[CORES] = str(common.cores)
+        self._handed = ExitStack()
+        self._handed.enter_context(handed_down({CORES: str(common.cores) if common.cores else None}))
         self._opening = threading.Lock()
         self._keeper: Keeper | None = None
         self._keeps = common.scan == WHOLE
@@ -104,10 +104,7 @@ class ScanWorker:
                 self._keeper.close()
             for process in self._running:
                 process.kill()
-        if self._before is None:
-            os.environ.pop(CORES, None)
-        else:
-            os.environ[CORES] = self._before
+        self._handed.close()
 
     def _scan(self, config: ScanConfig, progress: Progress) -> ScanResult:
         keeper = self._kept(progress)

