@@ -29,7 +29,10 @@ class Device(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ScanConfig:
-    """Everything that decides what a scan does; two equal configs give the same result.
+    """What a caller decides of a scan.
+
+    Two equal configs give the same result on the same machine with as many cores (`CORES`), which decide in how many
+    parts samples are drawn, and with free memory for the same dtype.
 
     Attributes:
         checkpoint: folder of the suspect (Hugging Face layout, safetensors).

