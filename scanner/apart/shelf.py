@@ -56,7 +56,6 @@ def scan_shelf(
         checkpoints=[str(path) for path in checkpoints],
         folder=os.getcwd(),
         versions=versions(),
-        cores=engine.cores,
     )
     work = Work(WORKER, common.model_dump_json(), gpu=settings.device is not Device.CPU)
     pieces = [

