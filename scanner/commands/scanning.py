@@ -13,7 +13,7 @@ from ..apart.scan import FILES, WHOLE, scan_apart
 from ..config import Budget, Device, ScanConfig
 from ..console import nothing_else_on_stdout, print_rich, progress_bars, show_result
 from ..errors import UsageError
-from .judging import accepted, result_exit_code
+from .judging import accepted_alone, result_exit_code
 from .options import (
     EXIT_COMPLETE,
     EXIT_FINDINGS,
@@ -126,11 +126,11 @@ def scan(
         kind = FILES if static_only else WHOLE
         return scan_several(checkpoint, config, kind, where, known=known, outputs=outputs, fail_on=fail_on)
     if static_only:
-        result = accepted(scan_apart(FILES, config, progress_bars()), known)
+        result = accepted_alone(scan_apart(FILES, config, progress_bars()), known)
         show_result(result, outputs)
         return result_exit_code(result, fail_on)
     with nothing_else_on_stdout():
-        result = accepted(scan_apart(WHOLE, config, progress_bars()), known)
+        result = accepted_alone(scan_apart(WHOLE, config, progress_bars()), known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)
 

