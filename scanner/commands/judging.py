@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..accepted import Baseline, apply, expired, unused
 from ..apart.scan import DIED
@@ -70,7 +70,11 @@ def verdict_exit_code(verdict: Verdict, fail_on: FailOn) -> int:
 
 def shelf_exit_code(entries: Iterable[ShelfEntry], fail_on: FailOn) -> int:
     """The gravest of the codes that the checkpoints would have alone."""
-    codes = {_code(entry, fail_on) for entry in entries}
+    return gravest({_code(entry, fail_on) for entry in entries})
+
+
+def gravest(codes: Collection[int]) -> int:
+    """The gravest of several exit codes."""
     return next((code for code in _GRAVITY if code in codes), EXIT_FAILED)
 
 

