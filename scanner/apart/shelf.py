@@ -73,7 +73,7 @@ def scan_shelf(
                 answer = Answer.model_validate_json(done.text)
             entries[done.index] = ShelfEntry(
                 name=names[done.index], checkpoint=str(checkpoints[done.index]), result=answer.result,
-                failure=answer.failure, seconds=round(done.seconds, 3), losses=losses,
+                failure=answer.whole_failure(), seconds=round(done.seconds, 3), losses=losses,
             )  # fmt: skip
             stage.advance()
     return ShelfResult(

