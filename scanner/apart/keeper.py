@@ -107,6 +107,7 @@ class Keeper:
                 self._control.send(("end", number, patience))
                 (code,) = self._said("ended", patience + ANSWERS)
             except (KeeperGone, OSError, ValueError):
+                self._gone = True
                 return None
             return None if code is None else int(code)
 

