@@ -132,8 +132,23 @@ def test_a_full_disk_is_a_failure(
         pytest.skip("this system has no /dev/full")
     call = shelf({"one": make_result(Verdict.CONFIRMED), "two": make_result(Verdict.CONFIRMED)})
     assert cli.main([*call, "-o", "json=/dev/full", "-o", f"text={tmp_path}/s.txt"]) == 2
-    assert "No space left" in capsys.readouterr().err
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert told == ["error: could not write /dev/full: No space left on device"]
     assert (tmp_path / "s.txt").exists()
+
+
+def test_every_output_that_failed_is_named_once(
+    shelf: Any, make_result: MakeResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    call = shelf({"one": make_result(Verdict.CONFIRMED), "two": make_result(Verdict.CONFIRMED)})
+    (tmp_path / "s-reports").write_text("in the way")
+    assert cli.main([*call, "-o", "json=/dev/full", "-o", f"html={tmp_path}/s.html"]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    reports = f"{tmp_path}/s-reports: File exists"
+    assert told == [f"error: could not write {reports}; /dev/full: No space left on device"]
+    assert "href=" not in (tmp_path / "s.html").read_text()
 
 
 @pytest.mark.parametrize(
