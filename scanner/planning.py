@@ -11,8 +11,9 @@ from .config import Budget, ScanConfig
 from .findings.plan import Plan
 from .forecast import foretell
 from .inputs import Inputs, open_inputs
+from .model.beside import room_beside
 from .model.device import torch_device
-from .model.room import Room, room_for
+from .model.room import Room
 from .notes import Notes
 from .plugins import one_line
 from .plugins.loading import installed
@@ -31,7 +32,7 @@ def plan(config: ScanConfig, progress: Progress) -> Plan:
         inputs = open_inputs(config, notes)
     checkpoint, _, base = inputs
     device = torch_device(config.device)
-    room = room_for(checkpoint.parameters, device, models=1 if base is None else 2)
+    room = room_beside(checkpoint.parameters, device, with_base=base is not None)
     lines = [
         f"checkpoint: {checkpoint.root} ({checkpoint.architecture}, {len(checkpoint.tensors)} tensors)",
         f"base: {base.root if base else 'none; residual differences and changed answers are left out'}",

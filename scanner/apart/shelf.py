@@ -56,7 +56,6 @@ def scan_shelf(
         checkpoints=[str(path) for path in checkpoints],
         folder=os.getcwd(),
         versions=versions(),
-        cores=engine.cores,
     )
     work = Work(WORKER, common.model_dump_json(), gpu=settings.device is not Device.CPU)
     pieces = [
@@ -74,7 +73,7 @@ def scan_shelf(
                 answer = Answer.model_validate_json(done.text)
             entries[done.index] = ShelfEntry(
                 name=names[done.index], checkpoint=str(checkpoints[done.index]), result=answer.result,
-                failure=answer.failure, seconds=round(done.seconds, 3), losses=losses,
+                failure=answer.whole_failure(), seconds=round(done.seconds, 3), losses=losses,
             )  # fmt: skip
             stage.advance()
     return ShelfResult(

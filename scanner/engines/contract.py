@@ -22,11 +22,25 @@ class Piece(NamedTuple):
     text: str
 
 
+class Place(NamedTuple):
+    """What a worker has of its machine.
+
+    Attributes:
+        pieces: that it is given at a time, at most.
+        workers: on this machine at a time, at most, it among them.
+        cores: for each piece; None for all that the machine has.
+    """
+
+    pieces: int = 1
+    workers: int = 1
+    cores: int | None = None
+
+
 class Work(NamedTuple):
     """What is to be done with every piece.
 
     Attributes:
-        worker: `module:function` of a text that opens a worker; it is imported where the pieces run.
+        worker: `module:function` of a text and a `Place` that opens a worker; it is imported where the pieces run.
         common: that text: what all pieces have in common.
         gpu: whether a piece may use a GPU, of which an engine then lends it one, where there are any.
     """
@@ -76,11 +90,10 @@ class Engine(Protocol):
 
     @property
     def workers(self) -> int:
-        """Pieces at a time, at most; known once it runs."""
+        """Pieces at a time, at most; known once all have run."""
 
-    @property
-    def cores(self) -> int | None:
-        """Cores for each piece; None for all that its machine has."""
+    def place(self, pieces: int) -> Place:
+        """What a worker would have of this machine if so many pieces were to be done."""
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
         """The outcome of every piece, each once, in the order in which they end.
@@ -92,8 +105,8 @@ class Engine(Protocol):
         """
 
 
-def open_worker(work: Work) -> Worker:
+def open_worker(work: Work, place: Place) -> Worker:
     """A worker for these pieces in this process."""
     module, _, name = work.worker.partition(":")
-    worker: Worker = getattr(import_module(module), name)(work.common)
+    worker: Worker = getattr(import_module(module), name)(work.common, place)
     return worker

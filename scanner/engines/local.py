@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..progress import Heard, Progress, Titled, Told
-from .contract import Done, Piece, Work, Worker, open_worker
+from .contract import Done, Piece, Place, Work, Worker, open_worker
 
 WORDS, DONE, RAISED = "words", "done", "raised"
 Told_ = tuple[str, int, Any]
@@ -24,7 +24,7 @@ class Local:
 
     Args:
         workers: pieces at a time.
-        cores: for each; without it the machine's are shared out.
+        cores: for each; without it the machine's are shared out among those that run at a time.
     """
 
     name = "local"
@@ -32,13 +32,21 @@ class Local:
     def __init__(self, workers: int = 1, cores: int | None = None) -> None:
         if workers < 1:
             raise UsageError(f"an engine needs at least one worker, got {workers}")
-        self.workers = workers
-        self.cores = cores or (max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None)
+        self.workers = self._asked = workers
+        self._cores = cores
+
+    def place(self, pieces: int) -> Place:
+        """As `Engine.place`."""
+        together = max(1, min(self._asked, pieces))
+        shared_out = max(1, (os.cpu_count() or 1) // together) if together > 1 else None
+        return Place(pieces=together, cores=self._cores or shared_out)
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
         """As `Engine.run`."""
-        with closing(open_worker(work)) as worker:
-            if min(self.workers, len(pieces)) > 1:
+        place = self.place(len(pieces))
+        self.workers = place.pieces
+        with closing(open_worker(work, place)) as worker:
+            if self.workers > 1:
                 yield from self._side_by_side(worker, pieces, progress)
                 return
             for index, piece in enumerate(pieces):
@@ -72,7 +80,7 @@ class Local:
                     return
                 told.put((DONE, index, (text, time.perf_counter() - start)))
 
-        for _ in range(min(self.workers, len(pieces))):
+        for _ in range(self.workers):
             threading.Thread(target=work_off, daemon=True).start()
         with ExitStack() as stack:
             heard = {

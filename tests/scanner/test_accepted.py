@@ -68,8 +68,9 @@ def test_a_rate_that_moved_is_the_same_finding_and_another_string_is_not() -> No
         apply(result(moved, verdict=Verdict.CONFIRMED), known, today=TODAY).remaining is Verdict.NO_EVIDENCE
     )
     assert apply(result(other, verdict=Verdict.CONFIRMED), known, today=TODAY).remaining is Verdict.CONFIRMED
-    assert [a.rule_id for a in unused(known, result(other, verdict=Verdict.CONFIRMED))] == [ERROR.rule_id]
-    assert unused(known, result(moved, verdict=Verdict.CONFIRMED)) == []
+    assert [a.rule_id for a in unused(known, [result(other, verdict=Verdict.CONFIRMED)])] == [ERROR.rule_id]
+    assert unused(known, [result(moved, verdict=Verdict.CONFIRMED)]) == []
+    assert unused(known, [result(which, verdict=Verdict.CONFIRMED) for which in (other, moved)]) == []
 
 
 def test_the_last_day_still_counts_and_the_next_does_not() -> None:

