@@ -42,7 +42,17 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bits(
     for name in ("w_enc", "b_enc", "w_dec", "b_dec", "threshold"):
         mine, theirs = getattr(resumed, name), getattr(whole, name)
         assert (mine is None and theirs is None) or torch.equal(mine, theirs)
-    assert not state.exists()
+
+
+def test_the_state_outlives_the_training_until_its_dictionary_is_written(
+    tokens: torch.Tensor, tmp_path: Path, steps
+) -> None:
+    recipe, state = SHORT, tmp_path / "state"
+    first = train_sae(tokens, recipe, state=state, save_every=20)
+    steps.count()
+    again = train_sae(tokens, recipe, state=state)
+    assert steps.done == 30 - 20
+    assert torch.equal(first.w_dec, again.w_dec)
 
 
 def test_the_state_of_another_training_is_refused(
