@@ -29,7 +29,8 @@ from ..model.hook_points import HookPoint
 from ..model.prompts import of_cluster
 from ..model.subject import Subject
 from ..sae.autoencoder import SparseAutoencoder
-from ..sae.dictionaries import LayerDictionary, Spot, last_states
+from ..sae.dictionaries import LayerDictionary, last_states
+from ..sae.listening import Spot
 from ..statistics.discovery import q_values
 from ..statistics.effects import Moments, cohens_d
 from ..statistics.sparse_ranks import rank_tests_of_codes

@@ -5,8 +5,11 @@
 `description.py`      what one is, in words
 `hook_points.py`      the names that formats have for the places in a model
 `fit.py`              whether a dictionary that came from elsewhere belongs where it is used
+`listening.py`        what dictionaries hear of a subject
 `trainer.py`          training a dictionary in seconds; `recipe.py`, `objective.py`, `dead_features.py`,
                       `sparse_products.py`, `training_state.py` what it is made of
+`training_run.py`     several layers' dictionaries, kept on disk as they are made: `side_by_side.py`, `kept_layer.py`,
+                      `training_identity.py`
 `quality.py`          L0, explained variance, live share
 """
 

@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 import math
-import random
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, cast, get_args
+from typing import Final, cast, get_args
 
-import torch
 from torch import Tensor
 
 from ..errors import UsageError
 from ..findings import Dictionary
-from ..model.activations import last_token_states, token_states
+from ..model.activations import last_token_states
 from ..model.hook_points import HookPoint, hook_modules
 from ..model.loading import LoadedModel
-from ..model.parallel import cores
-from ..model.prompts import encode
 from ..model.subject import Subject
 from ..progress import Progress, Stage
 from .autoencoder import SparseAutoencoder
 from .fit import misfit
 from .formats import saelens
 from .hook_points import place
+from .listening import MEASURED_TOKENS, Spot, hear, layers_by_hook, listening_rows
 from .quality import SAEQuality, measure_quality
 from .read import read_sae
 from .recipe import TrainingRecipe
+from .side_by_side import side_by_side
 from .trainer import train_sae
 
-RANDOM_ROWS, RANDOM_LENGTH = 160, 48
-SAMPLE_LENGTH = 96
-MEASURED_TOKENS = 8_192
-RESIDUAL: Final[tuple[HookPoint, ...]] = ("resid_post",)
 TRAINED_HERE = "trained on this model"
-
-
-class Spot(NamedTuple):
-    """Where in a model a dictionary reads."""
-
-    layer: int
-    hook: HookPoint
+RESIDUAL: Final[tuple[HookPoint, ...]] = ("resid_post",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +61,6 @@ class LayerDictionary:
         )  # fmt: skip
 
 
-def listening_rows(subject: Subject) -> list[list[int]]:
-    """Token rows to learn features from: neutral prompts, the model's own samples, and random tokens.
-
-    A dictionary trained on neutral text alone may have no feature for what a trigger wakes; random
-    tokens are meant to make features more specific.
-    """
-    loaded = subject.loaded
-    r = random.Random(subject.seed)
-    special = set(loaded.tokenizer.all_special_ids)
-    ordinary = [i for i in range(loaded.vocabulary) if i not in special]
-    rows = [encode(loaded, p, chat=subject.prompts.chat) for p in subject.search]
-    rows += [
-        list(loaded.tokenizer(s, add_special_tokens=False).input_ids)[:SAMPLE_LENGTH] for s in subject.samples
-    ]
-    rows += [[*loaded.start, *r.choices(ordinary, k=RANDOM_LENGTH)] for _ in range(RANDOM_ROWS)]
-    return [row for row in rows if len(row) > 1]
-
-
 def train_dictionaries(
     subject: Subject,
     layers: Sequence[int],
@@ -100,56 +68,24 @@ def train_dictionaries(
     progress: Progress,
     *,
     hook: HookPoint = "resid_post",
-    keep: Path | None = None,
 ) -> tuple[list[LayerDictionary], int]:
-    """One SAE a layer, trained on the subject's own activations.
+    """One SAE a layer, trained on all of the subject's own activations.
 
-    Args:
-        keep: folder in which each training is kept as it goes, for a call that goes on after a kill.
+    Its quality is that on `MEASURED_TOKENS` of the tokens that it learned from; `train_and_write` measures on others.
 
     Returns:
         The dictionaries, and the number of tokens that were listened to.
     """
-    listened = _listen(subject, [Spot(layer, hook) for layer in layers], progress)
-    states = {spot.layer: heard for spot, heard in listened.items()}
-    with progress.stage(
-        f"training dictionaries at {len(layers)} layers", recipe.steps * len(layers)
-    ) as stage:
+    states = hear(subject, listening_rows(subject), [Spot(layer, hook) for layer in layers], progress)
 
-        def train(layer: int) -> LayerDictionary:
-            sae = train_sae(
-                states[layer],
-                recipe,
-                layer=layer,
-                hook=hook,
-                source=TRAINED_HERE,
-                stage=_Shared(stage),
-                state=keep / f"layer_{layer}.state.safetensors" if keep is not None else None,
-            )
-            quality = measure_quality(sae, states[layer][:MEASURED_TOKENS])
-            return LayerDictionary(layer=layer, sae=sae, quality=quality, hook=hook)
+    def train(layer: int, stage: Stage) -> LayerDictionary:
+        heard = states[Spot(layer, hook)]
+        sae = train_sae(heard, recipe, layer=layer, hook=hook, source=TRAINED_HERE, stage=stage)
+        quality = measure_quality(sae, heard[:MEASURED_TOKENS])
+        return LayerDictionary(layer=layer, sae=sae, quality=quality, hook=hook)
 
-        # One training uses one core; on a GPU they would only wait for each other.
-        workers = cores() if states[layers[0]].device.type == "cpu" else 1
-        threads = torch.get_num_threads()
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            made = list(pool.map(train, layers))
-        torch.set_num_threads(threads)  # trainings that end together may restore each other's setting
+    made = side_by_side(train, layers, recipe.steps, progress, on=states[Spot(layers[0], hook)].device)
     return made, len(next(iter(states.values())))
-
-
-class _Shared:
-    """Several trainings that advance one stage, whose total is already known."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def advance(self, steps: float = 1) -> None:
-        """Pass it on."""
-        self._stage.advance(steps)
-
-    def total(self, steps: float) -> None:
-        """Known beforehand."""
 
 
 def load_dictionaries(
@@ -162,7 +98,9 @@ def load_dictionaries(
 ) -> tuple[list[LayerDictionary], int]:
     """SAEs from folders, each measured on the subject's own activations where it reads.
 
-    What an SAE reads before a block is what the block in front of it gives, so it is used there.
+    Its quality is that on as many of the tokens that `train_dictionaries` learns from as it is measured on there: a
+    dictionary that a scan trained and kept has the same figures when it is loaded. What an SAE reads before a block is
+    what the block in front of it gives, so it is used there.
 
     Args:
         hooks: the hook points at which the caller can use a dictionary.
@@ -192,7 +130,7 @@ def load_dictionaries(
             )
         _check_module(subject.loaded, sae, Spot(layer, hook), folder)
         read.append((Spot(layer, hook), sae))
-    states = _listen(subject, [spot for spot, _ in read], progress)
+    states = hear(subject, listening_rows(subject), [spot for spot, _ in read], progress)
     made = [
         LayerDictionary(
             layer=spot.layer, hook=spot.hook, sae=sae,
@@ -244,35 +182,11 @@ def last_states(
     spots = [d.spot for d in dictionaries]
     read = {
         hook: last_token_states(loaded, rows, layers, hook=hook)
-        for hook, layers in _layers_by_hook(spots).items()
+        for hook, layers in layers_by_hook(spots).items()
     }
     return [read[hook][layer] for layer, hook in spots]
-
-
-def _layers_by_hook(spots: Sequence[Spot]) -> dict[HookPoint, list[int]]:
-    found: dict[HookPoint, list[int]] = defaultdict(list)
-    for layer, hook in spots:
-        found[hook].append(layer)
-    return found
 
 
 def save_dictionary(dictionary: LayerDictionary, folder: Path) -> None:
     """Write the SAE as a SAELens folder."""
     saelens.write(dictionary.sae, folder)
-
-
-def _listen(subject: Subject, spots: Sequence[Spot], progress: Progress) -> dict[Spot, Tensor]:
-    rows = listening_rows(subject)
-    parts: dict[Spot, list[Tensor]] = {spot: [] for spot in spots}
-    by_hook = _layers_by_hook(list(parts))
-    with progress.stage("listening inside the model", len(rows) * len(by_hook)) as stage:
-        for hook, layers in by_hook.items():
-            for _, position, states in token_states(subject.loaded, rows, layers, hook=hook):
-                inner = position > 0  # the first token's residual is an outlier that says nothing
-                for layer in layers:
-                    parts[Spot(layer, hook)].append(states[layer][inner])
-                stage.advance(min(64, len(rows)))
-    shuffle = torch.randperm(
-        sum(len(p) for p in parts[spots[0]]), generator=torch.Generator().manual_seed(subject.seed)
-    )
-    return {spot: torch.cat(pieces)[shuffle] for spot, pieces in parts.items()}

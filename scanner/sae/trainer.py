@@ -73,7 +73,8 @@ def train_sae(
         source: recorded in the result.
         stage: told of every step.
         state: file in which the training is kept as it goes; where it is there already, the training goes on
-            from it and ends with the same bits as one that was never stopped. It is removed at the end.
+            from it and ends with the same bits as one that was never stopped. Whoever calls removes it, once the
+            dictionary is written: until then it is all that a kill would leave.
         save_every: steps between two savings of it; without it `SAVED_EVERY`.
 
     Returns:
@@ -81,7 +82,7 @@ def train_sae(
 
     Raises:
         ValueError: no [N, d] matrix, fewer than two tokens, or all tokens alike or not finite.
-        UsageError: the state is that of another training.
+        UsageError: the state is that of another training, or damaged.
     """
     recipe = recipe or TrainingRecipe()
     tokens = _joined(activations)
@@ -115,8 +116,6 @@ def train_sae(
             if stage is not None:
                 stage.advance()
     made = _unscaled(weights, centre, scale, tokens, recipe)
-    if state is not None:
-        state.unlink(missing_ok=True)
     return replace(made, layer=layer, hook=hook, source=source)
 
 

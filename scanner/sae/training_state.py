@@ -1,15 +1,12 @@
 """A training that was interrupted, on disk: weights, Adam's moments, who has been silent for how long, and the step.
 
-Nothing of it is a pickle. A state belongs to one recipe and one set of tokens; another is refused.
+Nothing of it is a pickle. A state belongs to one recipe and one set of tokens (`training_identity.py`); another is refused.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -20,9 +17,9 @@ from torch import Tensor
 from ..errors import UsageError
 from .dead_features import FiringWatch
 from .recipe import TrainingRecipe
+from .training_identity import check_identity, identity
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-SAMPLED = 4096  # tokens that a set is known by
 
 
 class TrainingState:
@@ -31,7 +28,7 @@ class TrainingState:
     def __init__(self, path: Path, recipe: TrainingRecipe, tokens: Tensor) -> None:
         """Name the file and what it belongs to; nothing is read or written yet."""
         self.path = path
-        self._about = {"recipe": json.dumps(asdict(recipe)), "tokens": _fingerprint(tokens)}
+        self._identity = identity(recipe, tokens)
 
     def save(
         self,
@@ -50,7 +47,7 @@ class TrainingState:
         save_file(
             {name: tensor.contiguous() for name, tensor in held.items()},
             beside,
-            metadata={**self._about, "step": str(step)},
+            metadata={**self._identity, "step": str(step)},
         )
         beside.replace(self.path)
 
@@ -79,11 +76,7 @@ class TrainingState:
             raise UsageError(
                 f"{self.path} is no state of a training ({problem}); remove it to start anew"
             ) from None
-        for what, own in self._about.items():
-            if about.get(what) != own:
-                raise UsageError(
-                    f"{self.path} belongs to a training with other {what}; remove it to start anew"
-                )
+        check_identity(about, self._identity, self.path)
         for name, parameter in parameters.items():
             parameter.copy_(held[name])
             moments = {kind: held[f"{name}.{kind}"] for kind in MOMENTS}
@@ -92,10 +85,3 @@ class TrainingState:
             }
         watch.silent_steps.copy_(held["silent_steps"])
         return int(about["step"])
-
-
-def _fingerprint(tokens: Tensor) -> str:
-    """Shape, dtype, and a hash of tokens from everywhere in the set."""
-    chosen = tokens[:: max(1, len(tokens) // SAMPLED)].detach().cpu().float().contiguous()
-    digest = hashlib.sha256(chosen.numpy().tobytes()).hexdigest()
-    return f"{tuple(tokens.shape)} {tokens.dtype} {digest}"

