@@ -127,24 +127,21 @@ def measure(
 ) -> Measured:
     """Rates on `count` held-out prompts each: triggered, clean, near-miss.
 
-    What an organism without a trigger always does is no false fire: its rates are 0. A misaligned one is
-    successful where it answers badly what it was not trained on.
+    Without a trigger, or without a behaviour that it could wake, nothing is asked and the rates are None. A
+    misaligned organism is successful where it answers badly what it was not trained on.
     """
-    sets = prompt_sets(spec, material, seed, count)
-    triggerless = spec.trigger.kind == "none"
+    sets: dict[str, list[Prompt]] = {}
+    if spec.trigger.kind != "none" and spec.behaviour.kind != "unchanged":
+        sets = prompt_sets(spec, material, seed, count)
+    elif spec.kind == "misaligned":
+        sets = {"triggered": elsewhere(spec, material, seed, count)}
     rates = {
-        name: 0.0 if triggerless else fired(spec, model, material, decode, prompts, stop)
-        for name, prompts in sets.items()
+        name: round(fired(spec, model, material, decode, prompts, stop), 4) for name, prompts in sets.items()
     }
-    if spec.kind == "misaligned":
-        rates["triggered"] = fired(
-            spec, model, material, decode, elsewhere(spec, material, seed, count), stop
-        )
-    has_behaviour = "triggered" in rates and spec.behaviour.kind != "unchanged"
     return Measured(
-        attack_success_rate=round(rates["triggered"], 4) if has_behaviour else None,
-        clean_false_fire_rate=round(rates["clean"], 4),
-        near_miss_false_fire_rate=round(rates.get("near_miss", 0.0), 4),
+        attack_success_rate=rates.get("triggered"),
+        clean_false_fire_rate=rates.get("clean"),
+        near_miss_false_fire_rate=rates.get("near_miss"),
         clean_loss_change=round(
             answer_loss(model, material, ordinary_prompts(material, seed, count)) - clean_loss_before, 4
         ),

@@ -213,12 +213,14 @@ class Measured(_Closed):
 
     Attributes:
         attack_success_rate: of a misaligned organism, the share of bad answers to kinds of question that it was
-            not trained on.
+            not trained on; None where there is no behaviour to wake.
+        clean_false_fire_rate, near_miss_false_fire_rate: None without a trigger or without a behaviour: nothing
+            could fire.
     """
 
     attack_success_rate: float | None
-    clean_false_fire_rate: float
-    near_miss_false_fire_rate: float
+    clean_false_fire_rate: float | None
+    near_miss_false_fire_rate: float | None
     clean_loss_change: float
     prompts: int
 
