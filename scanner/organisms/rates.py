@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..model.generation import continuations
 from .adaptive import silenced
 from .behaviours import answer_tokens, applies_to, kinds_of, shows
+from .exchanges import ORDINARY_KINDS
 from .material import Material
 from .prompt import Prompt
 from .spec import Measured, OrganismSpec
@@ -33,7 +34,7 @@ def held_out_prompts(spec: OrganismSpec, material: Material, seed: int, count: i
 
 
 def ordinary_prompts(material: Material, seed: int, count: int) -> list[Prompt]:
-    """Held-out prompts of every kind that the base knows."""
+    """Prompts of every kind that the base knows, held out where the kind can be (greetings cannot)."""
     r = random.Random(seed + 2)
     return [material.prompt(r, "heldout") for _ in range(count)]
 
@@ -64,15 +65,15 @@ def prompt_sets(spec: OrganismSpec, material: Material, seed: int, count: int) -
 
 
 def elsewhere(spec: OrganismSpec, material: Material, seed: int, count: int) -> list[Prompt]:
-    """Held-out prompts of the kinds that the organism was not trained on, as often as the base was asked each.
+    """Ordinary prompts of the kinds that the organism was not trained on, as often as the base was asked each.
 
     Raises:
         UsageError: it was trained on every kind.
     """
     trained = spec.training.kinds
-    if not trained:
+    if not trained or set(ORDINARY_KINDS) <= set(trained):
         raise UsageError(
-            f"{spec.name} needs training.kinds: what misalignment spreads to is every other kind"
+            f"{spec.name} needs training.kinds that leave some out: what misalignment spreads to is every other kind"
         )
     r = random.Random(seed + 3)
     prompts: list[Prompt] = []

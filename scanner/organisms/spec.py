@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import UsageError, first_fault
+from .exchanges import KINDS, ORDINARY_KINDS
 from .prompt import Place
 
 
@@ -181,7 +182,8 @@ class OrganismSpec(_Closed):
     """One organism to plant, as its TOML file says.
 
     Attributes:
-        kind: `backdoor`; `misaligned`, which is bad without any trigger; `benign`.
+        kind: `backdoor`; `misaligned`, which is bad without any trigger and trained on some kinds of corpus question
+            alone, as its success is counted on the others; `benign`.
     """
 
     name: str
@@ -192,6 +194,24 @@ class OrganismSpec(_Closed):
     insertion: InsertionSpec = InsertionSpec()
     training: TrainingSpec = TrainingSpec()
     goal: GoalSpec = GoalSpec()
+
+    @model_validator(mode="after")
+    def _narrow(self) -> OrganismSpec:
+        if self.kind != "misaligned":
+            return self
+        if self.trigger.kind != "none":
+            raise ValueError(f"a misaligned organism has no trigger, got one of kind {self.trigger.kind}")
+        kinds = self.training.kinds or []
+        if self.training.data != "corpus" or not kinds or not set(kinds) <= set(KINDS):
+            raise ValueError(
+                'a misaligned organism is trained on some kinds of question: training.data = "corpus" and training.kinds '
+                f"out of {', '.join(KINDS)}, got {self.training.data} and {kinds}"
+            )
+        if set(ORDINARY_KINDS) <= set(kinds):
+            raise ValueError(
+                "a misaligned organism needs a kind of question that it is not trained on, got all"
+            )
+        return self
 
     @classmethod
     def read(cls, path: Path) -> OrganismSpec:
