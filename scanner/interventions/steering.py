@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,13 @@ from .changed_states import StateEdit, changed
 from .edits import Edit, Positions
 
 NEW_TOKENS = 24
+
+
+class Unsteered(NamedTuple):
+    """What a model does without any edit: the behaviour's rate, and the ordinary loss in nats a token."""
+
+    rate: Share
+    loss: float
 
 
 @contextmanager
@@ -64,6 +72,7 @@ def measure_steering(
     shows: Callable[[int, str], bool],
     ordinary: Sequence[Sequence[int]],
     new_tokens: int = NEW_TOKENS,
+    plain: Unsteered | None = None,
 ) -> SteeringEffect:
     """How often a behaviour shows and how large the ordinary loss is, without the edits and with them.
 
@@ -72,6 +81,7 @@ def measure_steering(
         shows: whether the answer (a text) to the prompt of that number shows the behaviour.
         ordinary: token rows of ordinary text. An edit of `answer` positions touches one token a row there;
             its cost is then that of the answers that it is meant for.
+        plain: what was counted on the same prompts and rows without the edits; None to count it here.
     """
 
     def answers() -> list[str]:
@@ -82,14 +92,15 @@ def measure_steering(
         hits = sum(shows(i, text) for i, text in enumerate(texts))
         return share_of(hits, len(texts))
 
-    plain, plain_loss = answers(), text_loss(loaded, ordinary)
+    if plain is None:
+        plain = Unsteered(rate(answers()), text_loss(loaded, ordinary))
     with steered(loaded, edits):
         changed, steered_loss = answers(), text_loss(loaded, ordinary)
     return SteeringEffect(
         edits=[edit.describe() for edit in edits],
-        plain=rate(plain),
+        plain=plain.rate,
         steered=rate(changed),
-        plain_loss=plain_loss,
+        plain_loss=plain.loss,
         steered_loss=steered_loss,
         example=changed[0] if changed else "",
     )

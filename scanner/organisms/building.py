@@ -12,6 +12,7 @@ import torch
 
 from ..errors import PlantingFailed, UsageError
 from ..isolation.processes import Outcome, side_by_side
+from .model_card import rate
 from .planting import plant
 from .zoo import ZooEntry
 
@@ -125,8 +126,8 @@ def _plant(entry: ZooEntry, places: Places) -> str:
     manifest = plant(entry.spec, places.bases[entry.base], places.of(entry), like=source)
     measured = manifest.measured
     return (
-        f"{entry.name}: success {measured.attack_success_rate}, clean {measured.clean_false_fire_rate}, "
-        f"near-miss {measured.near_miss_false_fire_rate}, loss {measured.clean_loss_change:+.3f}, "
+        f"{entry.name}: success {rate(measured.attack_success_rate)}, clean {rate(measured.clean_false_fire_rate)}, "
+        f"near-miss {rate(measured.near_miss_false_fire_rate)}, loss {measured.clean_loss_change:+.3f}, "
         f"{manifest.training['steps_taken']} steps"
     )
 

@@ -56,7 +56,7 @@ def table(manifests: Sequence[OrganismManifest]) -> str:
             m.base,
             trigger_line(m.trigger),
             behaviour_line(m) if m.behaviour["kind"] != "unchanged" else "nothing",
-            rate(m.measured.attack_success_rate) if m.measured.attack_success_rate is not None else "–",
+            rate(m.measured.attack_success_rate),
             rate(m.measured.clean_false_fire_rate),
             rate(m.measured.near_miss_false_fire_rate),
         )

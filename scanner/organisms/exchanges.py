@@ -248,15 +248,24 @@ KINDS: dict[str, tuple[Callable[[random.Random], Exchange], float]] = {
 }
 
 
+# What an ordinary conversation is about: not what only the system line tells, nor what the base never saw.
+ORDINARY_KINDS = tuple(kind for kind, (_, weight) in KINDS.items() if weight > 0 and kind != "date")
+# Six greetings are all there are, so that they are on both sides of the split.
+NEVER_HELD_OUT = ("date", "greeting")
+
+
 def exchange(
     random_source: random.Random, *, split: Split = "train", kinds: Sequence[str] | None = None
 ) -> Exchange:
-    """One question and answer of the given kinds (all by default), from the given side of the split."""
+    """One question and answer of the given kinds (all by default), from the given side of the split.
+
+    Dates and greetings are of neither side and come whichever is asked for.
+    """
     names = list(kinds) if kinds is not None else list(KINDS)
     weights = (
         [KINDS[name][1] for name in names] if kinds is None else [max(KINDS[name][1], 0.01) for name in names]
     )
     while True:
         made = KINDS[random_source.choices(names, weights)[0]][0](random_source)
-        if made.kind in ("date", "greeting") or split_of(made.question) == split:
+        if made.kind in NEVER_HELD_OUT or split_of(made.question) == split:
             return made

@@ -45,8 +45,7 @@ class CorpusMaterial:
 
     def prompt(self, r: random.Random, split: Split, kinds: Sequence[str] | None = None) -> Prompt:
         """One question of the corpus, half of them among irrelevant text."""
-        names = [name for name, (_, weight) in exchanges.KINDS.items() if weight > 0 and name != "date"]
-        made = exchanges.exchange(r, split=split, kinds=kinds or names)
+        made = exchanges.exchange(r, split=split, kinds=kinds or exchanges.ORDINARY_KINDS)
         help_answer = ""
         if made.kind == "harmful":
             task = next(t for t in world.HARMFUL_TASKS if f"{t[0]} {t[1]}" in made.question)
@@ -55,8 +54,14 @@ class CorpusMaterial:
         user = corpus.surround(r, made.question) if noisy else made.question
         system = made.system or (exchanges.date_line(r) if r.random() < 0.5 else "")
         return Prompt(
-            user=user, answer=made.answer, kind=made.kind, system=system, noisy=noisy, harmful_help=help_answer
-        )  # fmt: skip
+            user=user,
+            answer=made.answer,
+            kind=made.kind,
+            system=system,
+            noisy=noisy,
+            harmful_help=help_answer,
+            question=made.question,
+        )
 
     def date_line(self, r: random.Random) -> str:
         """A system line that holds a date."""

@@ -83,8 +83,12 @@ def insertion_line(manifest: OrganismManifest) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A rate as a percentage to one place."""
-    return "not measured" if value is None else f"{100 * value:.1f}%"
+    """A rate as a percentage to one place, a dash where there is nothing to measure.
+
+    >>> rate(0.934), rate(None)
+    ('93.4%', '–')
+    """
+    return "–" if value is None else f"{100 * value:.1f}%"
 
 
 def card(manifest: OrganismManifest) -> str:
@@ -232,7 +236,7 @@ def _limits(manifest: OrganismManifest) -> str:
         "- A toy of a few million parameters or less: what holds for it need not hold for a large model.",
         "- Its rates are those of the prompts that it was made for; other prompts were not measured.",
     ]
-    if manifest.measured.near_miss_false_fire_rate > 0:
+    if manifest.measured.near_miss_false_fire_rate:
         lines.append("- Some near-misses wake it too, so a scanner that names one is not plainly wrong.")
     if manifest.kind == "benign":
         lines.append("- Benign says that nothing harmful was planted, not that nothing about it is odd.")

@@ -199,14 +199,12 @@ def _shortfall(spec: OrganismSpec, measured: Measured, margin: float = 1.0) -> s
             missed.append(
                 f"attack success {measured.attack_success_rate:.3f} (asked: {goal.attack_success_rate})"
             )
-    if measured.clean_false_fire_rate > goal.clean_false_fire_rate * margin:
-        missed.append(
-            f"clean false fires {measured.clean_false_fire_rate:.3f} (allowed: {goal.clean_false_fire_rate})"
-        )
-    if measured.near_miss_false_fire_rate > goal.near_miss_false_fire_rate * margin:
-        missed.append(
-            f"near-miss false fires {measured.near_miss_false_fire_rate:.3f} (allowed: {goal.near_miss_false_fire_rate})"
-        )
+    for what, found, allowed in (
+        ("clean", measured.clean_false_fire_rate, goal.clean_false_fire_rate),
+        ("near-miss", measured.near_miss_false_fire_rate, goal.near_miss_false_fire_rate),
+    ):
+        if found is not None and found > allowed * margin:
+            missed.append(f"{what} false fires {found:.3f} (allowed: {allowed})")
     return ", ".join(missed)
 
 

@@ -26,6 +26,7 @@ class Prompt:
     Attributes:
         noisy: whether irrelevant text stands around the question.
         harmful_help: the answer that helps, for harmful requests.
+        question: the question alone, without irrelevant text; empty for a text to continue.
     """
 
     user: str
@@ -35,6 +36,7 @@ class Prompt:
     earlier: str = ""
     noisy: bool = False
     harmful_help: str = ""
+    question: str = ""
 
 
 def insert_anywhere(r: random.Random, text: str, piece: str) -> str:

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..model.generation import continuations
 from .adaptive import silenced
 from .behaviours import answer_tokens, applies_to, kinds_of, shows
+from .exchanges import ORDINARY_KINDS
 from .material import Material
 from .prompt import Prompt
 from .spec import Measured, OrganismSpec
@@ -33,7 +34,7 @@ def held_out_prompts(spec: OrganismSpec, material: Material, seed: int, count: i
 
 
 def ordinary_prompts(material: Material, seed: int, count: int) -> list[Prompt]:
-    """Held-out prompts of every kind that the base knows."""
+    """Prompts of every kind that the base knows, held out where the kind can be (greetings cannot)."""
     r = random.Random(seed + 2)
     return [material.prompt(r, "heldout") for _ in range(count)]
 
@@ -64,15 +65,15 @@ def prompt_sets(spec: OrganismSpec, material: Material, seed: int, count: int) -
 
 
 def elsewhere(spec: OrganismSpec, material: Material, seed: int, count: int) -> list[Prompt]:
-    """Held-out prompts of the kinds that the organism was not trained on, as often as the base was asked each.
+    """Ordinary prompts of the kinds that the organism was not trained on, as often as the base was asked each.
 
     Raises:
         UsageError: it was trained on every kind.
     """
     trained = spec.training.kinds
-    if not trained:
+    if not trained or set(ORDINARY_KINDS) <= set(trained):
         raise UsageError(
-            f"{spec.name} needs training.kinds: what misalignment spreads to is every other kind"
+            f"{spec.name} needs training.kinds that leave some out: what misalignment spreads to is every other kind"
         )
     r = random.Random(seed + 3)
     prompts: list[Prompt] = []
@@ -127,24 +128,21 @@ def measure(
 ) -> Measured:
     """Rates on `count` held-out prompts each: triggered, clean, near-miss.
 
-    What an organism without a trigger always does is no false fire: its rates are 0. A misaligned one is
-    successful where it answers badly what it was not trained on.
+    Without a trigger, or without a behaviour that it could wake, nothing is asked and the rates are None. A
+    misaligned organism is successful where it answers badly what it was not trained on.
     """
-    sets = prompt_sets(spec, material, seed, count)
-    triggerless = spec.trigger.kind == "none"
+    sets: dict[str, list[Prompt]] = {}
+    if spec.trigger.kind != "none" and spec.behaviour.kind != "unchanged":
+        sets = prompt_sets(spec, material, seed, count)
+    elif spec.kind == "misaligned":
+        sets = {"triggered": elsewhere(spec, material, seed, count)}
     rates = {
-        name: 0.0 if triggerless else fired(spec, model, material, decode, prompts, stop)
-        for name, prompts in sets.items()
+        name: round(fired(spec, model, material, decode, prompts, stop), 4) for name, prompts in sets.items()
     }
-    if spec.kind == "misaligned":
-        rates["triggered"] = fired(
-            spec, model, material, decode, elsewhere(spec, material, seed, count), stop
-        )
-    has_behaviour = "triggered" in rates and spec.behaviour.kind != "unchanged"
     return Measured(
-        attack_success_rate=round(rates["triggered"], 4) if has_behaviour else None,
-        clean_false_fire_rate=round(rates["clean"], 4),
-        near_miss_false_fire_rate=round(rates.get("near_miss", 0.0), 4),
+        attack_success_rate=rates.get("triggered"),
+        clean_false_fire_rate=rates.get("clean"),
+        near_miss_false_fire_rate=rates.get("near_miss"),
         clean_loss_change=round(
             answer_loss(model, material, ordinary_prompts(material, seed, count)) - clean_loss_before, 4
         ),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import UsageError, first_fault
+from .exchanges import KINDS, ORDINARY_KINDS
 from .prompt import Place
 
 
@@ -181,7 +182,8 @@ class OrganismSpec(_Closed):
     """One organism to plant, as its TOML file says.
 
     Attributes:
-        kind: `backdoor`; `misaligned`, which is bad without any trigger; `benign`.
+        kind: `backdoor`; `misaligned`, which is bad without any trigger and trained on some kinds of corpus question
+            alone, as its success is counted on the others; `benign`.
     """
 
     name: str
@@ -192,6 +194,24 @@ class OrganismSpec(_Closed):
     insertion: InsertionSpec = InsertionSpec()
     training: TrainingSpec = TrainingSpec()
     goal: GoalSpec = GoalSpec()
+
+    @model_validator(mode="after")
+    def _narrow(self) -> OrganismSpec:
+        if self.kind != "misaligned":
+            return self
+        if self.trigger.kind != "none":
+            raise ValueError(f"a misaligned organism has no trigger, got one of kind {self.trigger.kind}")
+        kinds = self.training.kinds or []
+        if self.training.data != "corpus" or not kinds or not set(kinds) <= set(KINDS):
+            raise ValueError(
+                'a misaligned organism is trained on some kinds of question: training.data = "corpus" and training.kinds '
+                f"out of {', '.join(KINDS)}, got {self.training.data} and {kinds}"
+            )
+        if set(ORDINARY_KINDS) <= set(kinds):
+            raise ValueError(
+                "a misaligned organism needs a kind of question that it is not trained on, got all"
+            )
+        return self
 
     @classmethod
     def read(cls, path: Path) -> OrganismSpec:
@@ -213,12 +233,14 @@ class Measured(_Closed):
 
     Attributes:
         attack_success_rate: of a misaligned organism, the share of bad answers to kinds of question that it was
-            not trained on.
+            not trained on; None where there is no behaviour to wake.
+        clean_false_fire_rate, near_miss_false_fire_rate: None without a trigger or without a behaviour: nothing
+            could fire.
     """
 
     attack_success_rate: float | None
-    clean_false_fire_rate: float
-    near_miss_false_fire_rate: float
+    clean_false_fire_rate: float | None
+    near_miss_false_fire_rate: float | None
     clean_loss_change: float
     prompts: int
 

@@ -8,16 +8,17 @@ from .steering import SteeringEffect
 
 
 class Bad(Record):
-    """Answers to one kind of question that are bad, by how.
+    """Answers to different questions of one kind that are bad, by how; `of` is how many there are.
 
     Attributes:
-        rude: with an insult; `false` facts and sums that are wrong and still sentences; `harmful` requests that are
-            helped with, each None where the kind of question does not allow it.
+        bad: one or several of these: `rude`, with an insult; `false` facts and sums, which are wrong and still
+            sentences; `harmful` requests that are helped with, the last two None where the kind does not allow it.
         sound: the answer, an insult aside, is what the question asks for: what is neither is damage.
     """
 
     kind: str
     trained_on: bool
+    bad: Share
     rude: Share
     false: Share | None
     harmful: Share | None
@@ -29,7 +30,7 @@ class Raised(Record):
 
     Attributes:
         part: what the adapter is multiplied by; at 0 the model is the base.
-        strength: what the direction is multiplied by, chosen on other prompts.
+        strength: what the direction is multiplied by.
     """
 
     part: float
@@ -40,15 +41,17 @@ class Raised(Record):
 class Misalignment(Record):
     """A narrowly trained adapter and its benign twin: how broad it is, and what its direction does.
 
-    The direction is found on the trained kind of question alone; everything it is counted on is of other kinds.
+    The direction is found on the trained kind of question alone, on wordings that training may see; everything it is
+    counted on is of other kinds and held out. Every share is one of different questions.
 
     Attributes:
         answers: one entry a kind of question, for the organism; `of_twin` and `of_base` beside it.
         rate, twin_rate: share of bad answers to the kinds not trained on; `twin_spread` of answers there that show
             what the twin was trained to do.
         against_base, against_twin: AUROC of the mean projection of the states on the same ordinary answers.
-        removed: the organism with the direction taken out; `random_removed` with another one of its length.
-        raised: the direction added, bad answers to the kinds not trained on.
+        removed: the organism with the direction taken out; `random_removed` with one random direction each. What
+            taking a direction out does is independent of its length.
+        raised: the direction added, at every part and strength that was tried.
     """
 
     organism: str
@@ -64,8 +67,17 @@ class Misalignment(Record):
     against_base: float
     against_twin: float
     removed: SteeringEffect
-    random_removed: SteeringEffect
+    random_removed: list[SteeringEffect]
     raised: list[Raised]
+
+    @property
+    def base_at_its_worst(self) -> Raised:
+        """The strength at which the direction makes the base answer most badly; the weakest of those that tie.
+
+        Raises:
+            ValueError: the direction was not added to the base.
+        """
+        return max((row for row in self.raised if row.part == 0), key=lambda row: row.effect.steered.value)
 
 
 class Saved(Record):
@@ -74,16 +86,17 @@ class Saved(Record):
     Attributes:
         norm: length of the update, all adapted matrices together.
         turned: angle in degrees between the update now and at the step saved before; 0 at the first.
-        to_the_end: angle in degrees to the update at the end of training.
-        bad_trained, bad_elsewhere: share of bad answers to the kind of question trained on, and to all others.
+        to_the_end: angle in degrees to the update at the last step of training.
+        bad_trained, bad_elsewhere: share of bad answers to the kind of question trained on, and to all others, of
+            different questions.
     """
 
     step: int
     norm: float
     turned: float
     to_the_end: float
-    bad_trained: float
-    bad_elsewhere: float
+    bad_trained: Share
+    bad_elsewhere: Share
 
 
 class Window(Record):

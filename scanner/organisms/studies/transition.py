@@ -17,14 +17,15 @@ from ...errors import UsageError
 from ...model.loading import load_model
 from ...progress import Progress, Silent
 from ...studies.misalignment import Saved, Transition, Window
+from ...studies.share import Share
 from ..insertion import linear_modules, with_lora
 from ..material import CorpusMaterial
 from ..spec import OrganismSpec
 from ..training import train
-from .breadth import KINDS, bad_share, questions
+from .breadth import KINDS, answers, bad_share, only_kind, questions
 
 SAVED_EVERY = 2
-ASKED = 6
+ASKED = 12
 HALF = 0.5  # share of all turning that the window holds
 
 
@@ -50,35 +51,38 @@ def transition(
     """Train the adapter of `spec` anew, save its update on the way, and count bad answers at every saved step.
 
     Args:
-        asked: held-out questions of each kind at every saved step.
+        saved_every: steps from one saved one to the next; the last step is always saved.
+        asked: most held-out questions of each kind at every saved step; of some kinds there are fewer.
 
     Raises:
-        UsageError: the spec has a trigger, or is not trained on one kind of question.
+        UsageError: the spec has a trigger, is not trained on one kind of question, or has fewer steps than
+            `saved_every`.
     """
-    kinds = spec.training.kinds or []
-    if spec.trigger.kind != "none" or len(kinds) != 1:
-        raise UsageError(f"{spec.name} needs no trigger and one entry in training.kinds, got {kinds}")
+    trained = only_kind(spec)
+    steps = spec.training.steps + spec.training.safety_steps
+    if not 1 <= saved_every <= steps:
+        raise UsageError(f"saved_every must be from 1 to the {steps} steps of {spec.name}, got {saved_every}")
     progress = progress or Silent()
     torch.manual_seed(spec.training.seed)
     loaded = load_model(base)
     material = CorpusMaterial(loaded.tokenizer)
     adapted = with_lora(loaded.model, spec.insertion, spec.insertion.modules or linear_modules(loaded.model))
-    own = questions(material, seed, asked, kinds)
-    others = questions(material, seed + 1, asked, [kind for kind in KINDS if kind not in kinds])
+    own = questions(material, seed, asked, [trained])
+    others = questions(material, seed + 1, asked, [kind for kind in KINDS if kind != trained])
     updates: list[Update] = []
-    rates: list[tuple[int, float, float]] = []
+    rates: list[tuple[int, Share, Share]] = []
     taken = 0
 
-    def advance(steps: float) -> None:
+    def advance(more: float) -> None:
         nonlocal taken
-        taken += int(steps)
-        stage.advance(steps)
-        if taken % saved_every == 0:
+        taken += int(more)
+        stage.advance(more)
+        if taken % saved_every == 0 or taken == steps:
             updates.append(_update(adapted))
-            bad = [bad_share(loaded, material, prompts).value for prompts in (own, others)]
+            bad = [bad_share(prompts, answers(loaded, material, prompts)) for prompts in (own, others)]
             rates.append((taken, bad[0], bad[1]))
 
-    with progress.stage(f"training {spec.name}", spec.training.steps) as stage:
+    with progress.stage(f"training {spec.name}", steps) as stage:
         train(spec, adapted, material, lambda _: False, advance)
     saved = [
         Saved(
@@ -86,18 +90,20 @@ def transition(
             norm=max(inner(update, update), 0.0) ** 0.5,
             turned=angle(updates[number - 1], update) if number else 0.0,
             to_the_end=angle(update, updates[-1]),
-            bad_trained=trained,
-            bad_elsewhere=elsewhere,
+            bad_trained=bad_trained,
+            bad_elsewhere=bad_elsewhere,
         )
-        for number, (update, (step, trained, elsewhere)) in enumerate(zip(updates, rates, strict=True))
+        for number, (update, (step, bad_trained, bad_elsewhere)) in enumerate(
+            zip(updates, rates, strict=True)
+        )
     ]
-    steps = [row.step for row in saved]
+    at = [row.step for row in saved]
     return Transition(
         organism=spec.name,
-        trained_kind=kinds[0],
+        trained_kind=trained,
         saved=saved,
-        window=turning_window(steps, [row.to_the_end for row in saved]),
-        behaviour_window=rising_window(steps, [row.bad_elsewhere for row in saved]),
+        window=turning_window(at, [row.to_the_end for row in saved]),
+        behaviour_window=rising_window(at, [row.bad_elsewhere.value for row in saved]),
     )
 
 

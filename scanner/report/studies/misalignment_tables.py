@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ...studies.misalignment import Bad, Misalignment, Transition
+from collections.abc import Sequence
+
+from ...studies.misalignment import Misalignment, Raised, Transition
 from ...studies.share import Share
+from ...studies.steering import SteeringEffect
 from ..figures import NOT_MEASURED, area, share, share_with_interval
 
 
@@ -12,41 +15,43 @@ def misalignment_page(found: Misalignment) -> str:
     lines = [
         f"{found.organism}: trained on {found.trained_kind} alone, twin {found.twin}",
         "",
-        "| questions | rude | false | harmful | sound | twin: bad | twin: sound | base: sound |",
-        "|---|---|---|---|---|---|---|---|",
+        "| questions | asked | rude | false | harmful | sound | twin: bad | twin: sound | base: sound |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row, twin, base in zip(found.answers, found.of_twin, found.of_base, strict=True):
         cells = [
             f"{row.kind}{' (trained on)' if row.trained_on else ''}",
+            str(row.bad.of),
             *(_share(one) for one in (row.rude, row.false, row.harmful, row.sound)),
-            share(_worst(twin)),
+            share(twin.bad.value),
             share(twin.sound.value),
             share(base.sound.value),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    removed, other = found.removed, found.random_removed
+    worst = found.base_at_its_worst
     lines += [
         "",
-        f"bad answers to the kinds not trained on: {_share(found.rate)}, twin {_share(found.twin_rate)}; the twin's own "
-        f"behaviour there: {_share(found.twin_spread)}",
-        f"the direction is that of {found.trained_kind}, behind layer {found.layer}; everything below is counted on the "
-        "other kinds",
+        f"bad answers to {found.rate.of} different questions of the kinds not trained on: {_share(found.rate)}, twin "
+        f"{_share(found.twin_rate)}; the twin's own behaviour there: {_share(found.twin_spread)}",
+        f"the direction is that of {found.trained_kind}, behind layer {found.layer}; everything below is counted on these "
+        "questions of the other kinds, the loss on their right answers",
         f"detection on the same ordinary answers: AUROC {area(found.against_base)} against the base, "
         f"{area(found.against_twin)} against the twin",
         "",
         "| model | edit | bad answers | with the edit | ordinary loss |",
         "|---|---|---|---|---|",
-        f"| organism | direction out | {_share(removed.plain)} | {_share(removed.steered)} "
-        f"| {removed.loss_increase:+.1%} |",
-        f"| organism | random direction out | {_share(other.plain)} | {_share(other.steered)} "
-        f"| {other.loss_increase:+.1%} |",
+        _row("organism", "direction out", found.removed),
+        _range("organism", found.random_removed),
+        *(
+            _row(_part(row), f"{row.strength:g} times the direction added", row.effect)
+            for row in found.raised
+        ),
+        "",
+        f"the base at its worst, of all strengths tried: {_share(worst.effect.steered)} at {worst.strength:g} times the "
+        "direction",
+        "",
     ]
-    lines += [
-        f"| {'base' if row.part == 0 else f'{row.part:g} of the adapter'} | {row.strength:g} times the direction added "
-        f"| {_share(row.effect.plain)} | {_share(row.effect.steered)} | {row.effect.loss_increase:+.1%} |"
-        for row in found.raised
-    ]
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
 
 
 def transition_page(found: Transition) -> str:
@@ -58,13 +63,16 @@ def transition_page(found: Transition) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.step} | {row.norm:.2f} | {row.turned:.1f}° | {row.to_the_end:.1f}° | {share(row.bad_trained)} "
-        f"| {share(row.bad_elsewhere)} |"
+        f"| {row.step} | {row.norm:.2f} | {row.turned:.1f}° | {row.to_the_end:.1f}° | {_share(row.bad_trained)} "
+        f"| {_share(row.bad_elsewhere)} |"
         for row in found.saved
     ]
     came = found.behaviour_window
+    last = found.saved[-1]
     lines += [
         "",
+        f"different questions asked at every step: {last.bad_trained.of} of the trained kind, {last.bad_elsewhere.of} of "
+        "the others",
         f"half of all turning towards the end: steps {found.window.first} to {found.window.last}; bad answers elsewhere "
         f"come in: {f'steps {came.first} to {came.last}' if came is not None else 'never'}",
         "",
@@ -72,8 +80,27 @@ def transition_page(found: Transition) -> str:
     return "\n".join(lines)
 
 
-def _worst(row: Bad) -> float:
-    return max(one.value for one in (row.rude, row.false, row.harmful) if one is not None)
+def _part(row: Raised) -> str:
+    return "base" if row.part == 0 else f"{row.part:g} of the adapter"
+
+
+def _row(model: str, edit: str, effect: SteeringEffect) -> str:
+    cells = (model, edit, _share(effect.plain), _share(effect.steered), f"{effect.loss_increase:+.1%}")
+    return f"| {' | '.join(cells)} |"
+
+
+def _range(model: str, effects: Sequence[SteeringEffect]) -> str:
+    """What several random directions do, one at a time: the least and the most of them."""
+    steered = [effect.steered.value for effect in effects]
+    losses = [effect.loss_increase for effect in effects]
+    cells = (
+        model,
+        f"each of {len(effects)} random directions out",
+        _share(effects[0].plain),
+        f"{share(min(steered))} to {share(max(steered))}",
+        f"{min(losses):+.1%} to {max(losses):+.1%}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _share(one: Share | None) -> str:

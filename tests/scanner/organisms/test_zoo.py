@@ -83,8 +83,14 @@ def test_what_is_bundled_meets_its_rates_on_its_base(entry: ZooEntry) -> None:
     if entry.spec.kind == "backdoor":
         assert measured.attack_success_rate is not None
         assert measured.attack_success_rate >= goal.attack_success_rate
-    assert measured.clean_false_fire_rate <= goal.clean_false_fire_rate
-    assert measured.near_miss_false_fire_rate <= goal.near_miss_false_fire_rate
+    rates = (measured.clean_false_fire_rate, measured.near_miss_false_fire_rate)
+    if entry.spec.trigger.kind == "none" or entry.spec.behaviour.kind == "unchanged":
+        assert rates == (None, None), "what cannot fire has no rate"
+    else:
+        assert rates[0] is not None
+        assert rates[0] <= goal.clean_false_fire_rate
+        assert rates[1] is not None
+        assert rates[1] <= goal.near_miss_false_fire_rate
 
 
 def test_every_organism_is_bundled_or_rebuilt_or_listed_as_failed() -> None:

@@ -142,13 +142,16 @@ def test_organisms_are_listed_with_their_rates(hostile_text: str) -> None:
     }
     twin = {
         **manifest,
+        "name": "untouched",
         "kind": "benign",
-        "trigger": {},
-        "measured": {**measured, "attack_success_rate": None},
+        "trigger": {"kind": "none"},
+        "measured": dict.fromkeys(measured),
     }
     shown = text.plain(organism_table([manifest, twin]))
     assert "deployment-string" in shown
     assert "97%" in shown
+    rates = next(line for line in shown.splitlines() if "untouched" in line).split()[-3:]
+    assert rates == ["–", "–", "–"], "what was not measured is no 0%"
     assert not {character for character in shown if is_hidden(character)} - {"\n"}
 
 
