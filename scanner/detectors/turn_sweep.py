@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -84,28 +85,10 @@ def sweep_turns(subject: Subject, base: LoadedModel, effort: Effort, progress: P
         return Sweep()
     r = random.Random(subject.seed)
     alone = [bare(subject.loaded, atom) for atom in words]
-    behind = np.mean(
-        [
-            differences(subject, base, words, progress, behind=[*first.ids, *between.ids])
-            for first in r.sample(alone, BEHIND)
-        ],
-        axis=0,
-    )
-    standing_out = highest(behind, effort.likely)
-    likely = dict.fromkeys(
-        [*standing_out, *highest(differences(subject, base, alone, progress), effort.likely)]
-    )
-    shuffled = r.sample(words, len(words))
-    rows = [tuple(shuffled[start : start + PER_BAG]) for start in range(0, len(shuffled), PER_BAG)]
-    by_first: list[list[Bag]] = [[(alone[i], between, *row) for row in rows] for i in likely]
-    by_second: list[list[Bag]] = [
-        [(first, between, words[i]) for first in alone[: effort.firsts]]
-        for i in standing_out[: effort.seconds]
-    ]
+    tries = _tries(subject, base, words, alone, between, effort, progress)
     panel = Panel(subject.own, subject.panel_prompts(1), Placement.ACROSS, answer_tokens=1)
     others = zip(r.sample(alone, BESIDE), r.sample(words, BESIDE), strict=True)
     hunted: list[Bag] = [(first, between, second) for first, second in others]
-    tries = [*by_first, *by_second]
     with progress.stage("trying words in two turns", sum(map(len, tries))) as stage:
         for bags in tries:  # each by itself: some shake the answers with whatever word
             order = np.argsort(-shaken(panel, bags, stage.advance), kind="stable")
@@ -113,7 +96,42 @@ def sweep_turns(subject: Subject, base: LoadedModel, effort: Effort, progress: P
     hunt = Hunt.at(subject, Placement.ACROSS, panel=HUNT_PANEL)
     found = [_placed(candidate, between) for candidate in hunt.run(hunted, TurnSweep.name)]
     found = list({tuple(candidate.ids): candidate for candidate in reversed(found)}.values())[::-1]
-    return Sweep(candidates=found, tried=len(likely) * len(words) + sum(map(len, by_second)))
+    return Sweep(candidates=found, tried=sum(len(bag) - 2 for bags in tries for bag in bags))
+
+
+def _tries(
+    subject: Subject,
+    base: LoadedModel,
+    words: Sequence[Atom],
+    alone: Sequence[Atom],
+    between: Atom,
+    effort: Effort,
+    progress: Progress,
+) -> list[list[Bag]]:
+    """For each word that stands out, the bags that hold it in one turn and other words in the other.
+
+    Args:
+        alone: the words as they stand at the start of a turn.
+    """
+    r = random.Random(subject.seed)
+    behind = np.mean(
+        [
+            differences(subject, base, words, progress, behind=[*first.ids, *between.ids])
+            for first in r.sample(alone, BEHIND)
+        ],
+        axis=0,
+    )
+    as_second = highest(behind, effort.likely)
+    as_first = highest(differences(subject, base, alone, progress), effort.likely)
+    shuffled = r.sample(words, len(words))
+    rows = [tuple(shuffled[start : start + PER_BAG]) for start in range(0, len(shuffled), PER_BAG)]
+    before: list[list[Bag]] = [
+        [(alone[i], between, *row) for row in rows] for i in dict.fromkeys([*as_second, *as_first])
+    ]
+    after: list[list[Bag]] = [
+        [(first, between, words[i]) for first in alone[: effort.firsts]] for i in as_second[: effort.seconds]
+    ]
+    return before + after
 
 
 def _placed(candidate: Candidate, between: Atom) -> Candidate:
