@@ -10,7 +10,7 @@ in docs/large_checkpoints.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -21,49 +21,22 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from .checkpoint import Checkpoint
 from .config import Budget
-from .detectors import (
-    changed_answers,
-    leak_search,
-    pair_sweep,
-    phrase_growth,
-    residual_difference,
-    situation_sweep,
-    spelled_words,
-    string_sweep,
-    turn_sweep,
-)
 from .explaining import RECIPE
 from .model.candidate import Atom
 from .model.generation import continuations
 from .model.loading import LoadedModel
 from .model.parallel import SMALL, threads_for, workers_for
-from .model.prompts import Placement, bundled_prompts, placements_of, slot, turn_break
+from .model.prompts import bundled_prompts, placements_of
 from .model.responses import ANSWER_TOKENS, Panel
 from .model.subject import MORE_SAMPLES, SAMPLE_TOKENS, SAMPLES_OF, Subject
+from .planned_tokens import panel_tokens, planned_tokens, tokens_beside_a_base
 from .sae.trainer import train_sae
-from .search import spelling
-from .search.hunting import bags_of
-from .search.lexicon import (
-    EVERY_WORD,
-    date_atoms,
-    marked_atoms,
-    situation_atoms,
-    vocabulary_atoms,
-    word_atoms,
-)
 
 ENOUGH = 1.0  # seconds of a measurement
-PHRASE_TOKENS = 5  # of a leaked phrase
 MOST_ROWS, PASS_TOKENS = 256, 24  # of a measured pass
 TRIED_STEPS, DECODED = 8, 8  # steps of training, tokens of generation that are timed
 # What a search reads again to confirm and to cut, beside its planned rows: measured on the bundled base.
 AGAIN = 1.05
-# With a base: tokens that are read for each string it is compared at, and for each question it asks itself: measured.
-COMPARED_TOKENS, ASKED_TOKENS = 10, 260
-# For each spelling that the two models are compared at: an estimate.
-SPELLED_TOKENS = 6
-# For each three words that the growing of phrases tries: measured.
-GROWN_TOKENS = 4
 # Tokens of one verification, an estimate, and how much dearer they are than a search's, since few rows share a pass: measured.
 VERIFIED_TOKENS, VERIFIED_DEARER = 5_500, 2.2
 
@@ -132,93 +105,6 @@ def foretell(
     return Forecast(searches, beside, VERIFIED_DEARER * VERIFIED_TOKENS * cost.read)
 
 
-def planned_tokens(subject: Subject, budget: Budget) -> int:
-    """Tokens that the searches of a budget read where they find nothing to follow up."""
-    loaded, chat = subject.loaded, subject.prompts.chat
-    place = subject.prompts.words_place
-    quick = budget is Budget.QUICK
-    everything = word_atoms(subject, limit=EVERY_WORD)
-    words = string_sweep.swept_words(everything, string_sweep.WORDS[budget])
-    single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
-    fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
-    bags = [
-        bag
-        for atoms in (words, fragments, marked_atoms(loaded))
-        for bag in _bags(atoms, string_sweep.PER_BAG)
-    ]
-    total = _read(subject, place, bags, string_sweep.PANEL[budget])
-    if Placement.SYSTEM in subject.placements:
-        dates = date_atoms(loaded, string_sweep.YEARS)
-        total += _read(subject, Placement.SYSTEM, [(a,) for a in dates], string_sweep.DATE_PANEL)
-        situations = situation_atoms(loaded)
-        total += _read(subject, Placement.SYSTEM, [(a,) for a in situations], situation_sweep.PANEL)
-        total += (
-            0
-            if quick
-            else _read(
-                subject, Placement.SYSTEM, _bags(words, string_sweep.SYSTEM_BAG), string_sweep.SYSTEM_PANEL
-            )
-        )
-    if quick:
-        return total
-    phrase = Atom(text="", ids=(0,) * PHRASE_TOKENS)
-    leaked = _bags([phrase] * leak_search.PHRASES[budget], leak_search.PER_BAG)
-    for where in (Placement.BEFORE, Placement.BEHIND) if chat else (Placement.INSIDE,):
-        total += _read(subject, where, leaked, leak_search.PANEL)
-    paired = sorted(everything, key=lambda a: len(a.ids))
-    paired = paired[: pair_sweep.WORDS[budget]]
-    groups = ceil(len(paired) / pair_sweep.GROUP)
-    each = sum(len(a.ids) for a in paired) // max(1, groups)
-    pair = (Atom(text="", ids=(0,) * (2 * each)),)
-    return total + _read(subject, place, [pair] * (groups * (groups - 1) // 2), pair_sweep.PANEL)
-
-
-def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
-    """Tokens that the searches beside a base read."""
-    words = word_atoms(subject, limit=residual_difference.WORDS)
-    single = {atom.ids for atom in words}
-    atoms = len(words) + sum(a.ids not in single for a in vocabulary_atoms(subject.loaded))
-    effort = phrase_growth.EFFORT.get(budget)
-    grown = 2 * effort.seeds * effort.pairs * effort.words if effort is not None else 0
-    asked = changed_answers.QUESTIONS[budget]
-    spelled = _spelled(subject, spelled_words.EFFORT[budget])
-    total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + GROWN_TOKENS * grown + SPELLED_TOKENS * spelled
-    return total + (
-        _in_two_turns(subject, turn_sweep.EFFORT[budget])
-        if Placement.EARLIER_TURN in subject.placements
-        else 0
-    )
-
-
-def _in_two_turns(subject: Subject, effort: turn_sweep.Effort) -> int:
-    words = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda a: len(a.ids))[: effort.words]
-    between = Atom(text="", ids=tuple(turn_break(subject.loaded)))
-    rows = [(words[0], between, *bag) for bag in _bags(words, turn_sweep.PER_BAG)]
-    alone = [(word, between, word) for word in words[: effort.firsts]]
-    tried = [*rows * 2 * effort.likely, *alone * effort.seconds]
-    compared = COMPARED_TOKENS * (turn_sweep.BEHIND + 1) * len(words)
-    return compared + _read(subject, Placement.ACROSS, tried, 1)
-
-
-def _spelled(subject: Subject, effort: spelling.Effort) -> int:
-    """Spellings that are compared at their last piece."""
-    pieces = spelling.pieces_of(subject.loaded, subject.loaded, effort.pieces, subject.seed)
-    first, further = len(pieces.first), len(pieces.further)
-    return spelling.STARTS * further + effort.tails * (first + effort.heads * effort.inner * further)
-
-
-def _bags(atoms: Sequence[Atom], size: int) -> list[tuple[Atom, ...]]:
-    return bags_of(atoms, size, range(len(atoms)))
-
-
-def _read(subject: Subject, place: Placement, bags: Sequence[tuple[Atom, ...]], panel: int) -> int:
-    """Tokens of a panel's passes over these bags: what stands before an answer once for all that begin alike."""
-    slots = [slot(subject.loaded, prompt, place) for prompt in subject.panel_prompts(panel)]
-    inserted = sum(len(atom.ids) for bag in bags for atom in bag)
-    heads = sum(len(bags) * len(prefix) + inserted for prefix in {s.prefix for s in slots})
-    return heads + len(bags) * sum(len(s.suffix) + ANSWER_TOKENS - 1 for s in slots)
-
-
 def _subject(loaded: LoadedModel) -> Subject:
     prompts = replace(bundled_prompts(), chat=loaded.has_chat_template)
     return Subject(
@@ -242,7 +128,7 @@ def _cost(loaded: LoadedModel, budget: Budget, *, small: bool) -> _Cost:
 
     def read(count: int) -> int:
         panel.respond([atom.ids] * count)
-        return _read(subject, place, [(atom,)] * count, 9)
+        return panel_tokens(subject, place, [(atom,)] * count, 9)
 
     def write(count: int) -> int:
         rows = [list(loaded.start)] * min(count, SAMPLES_OF[budget])

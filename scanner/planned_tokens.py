@@ -1,0 +1,131 @@
+"""How many tokens the searches of a scan read, counted with the model's tokenizer and the searches' own sizes.
+
+What depends on what is found cannot be counted, and is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from .config import Budget
+from .detectors import (
+    changed_answers,
+    leak_search,
+    pair_sweep,
+    phrase_growth,
+    residual_difference,
+    situation_sweep,
+    spelled_words,
+    string_sweep,
+    turn_sweep,
+)
+from .model.candidate import Atom
+from .model.prompts import Placement, slot, turn_break
+from .model.responses import ANSWER_TOKENS
+from .model.subject import Subject
+from .search import spelling
+from .search.hunting import bags_of
+from .search.lexicon import (
+    EVERY_WORD,
+    date_atoms,
+    marked_atoms,
+    situation_atoms,
+    vocabulary_atoms,
+    word_atoms,
+)
+
+PHRASE_TOKENS = 5  # of a leaked phrase
+# With a base: tokens that are read for each string it is compared at, and for each question it asks itself: measured.
+COMPARED_TOKENS, ASKED_TOKENS = 10, 260
+# For each spelling that the two models are compared at: an estimate.
+SPELLED_TOKENS = 6
+# For each three words that the growing of phrases tries: measured.
+GROWN_TOKENS = 4
+
+
+def planned_tokens(subject: Subject, budget: Budget) -> int:
+    """Tokens that the searches of a budget read where they find nothing to follow up."""
+    loaded, chat = subject.loaded, subject.prompts.chat
+    place = subject.prompts.words_place
+    quick = budget is Budget.QUICK
+    everything = word_atoms(subject, limit=EVERY_WORD)
+    words = string_sweep.swept_words(everything, string_sweep.WORDS[budget])
+    single = {atom.ids[0] for atom in words if len(atom.ids) == 1}
+    fragments = [atom for atom in vocabulary_atoms(loaded) if atom.ids[0] not in single]
+    bags = [
+        bag
+        for atoms in (words, fragments, marked_atoms(loaded))
+        for bag in _bags(atoms, string_sweep.PER_BAG)
+    ]
+    total = panel_tokens(subject, place, bags, string_sweep.PANEL[budget])
+    if Placement.SYSTEM in subject.placements:
+        dates = date_atoms(loaded, string_sweep.YEARS)
+        total += panel_tokens(subject, Placement.SYSTEM, [(a,) for a in dates], string_sweep.DATE_PANEL)
+        situations = situation_atoms(loaded)
+        total += panel_tokens(subject, Placement.SYSTEM, [(a,) for a in situations], situation_sweep.PANEL)
+        total += (
+            0
+            if quick
+            else panel_tokens(
+                subject, Placement.SYSTEM, _bags(words, string_sweep.SYSTEM_BAG), string_sweep.SYSTEM_PANEL
+            )
+        )
+    if quick:
+        return total
+    phrase = Atom(text="", ids=(0,) * PHRASE_TOKENS)
+    leaked = _bags([phrase] * leak_search.PHRASES[budget], leak_search.PER_BAG)
+    for where in (Placement.BEFORE, Placement.BEHIND) if chat else (Placement.INSIDE,):
+        total += panel_tokens(subject, where, leaked, leak_search.PANEL)
+    paired = sorted(everything, key=lambda a: len(a.ids))
+    paired = paired[: pair_sweep.WORDS[budget]]
+    groups = ceil(len(paired) / pair_sweep.GROUP)
+    each = sum(len(a.ids) for a in paired) // max(1, groups)
+    pair = (Atom(text="", ids=(0,) * (2 * each)),)
+    return total + panel_tokens(subject, place, [pair] * (groups * (groups - 1) // 2), pair_sweep.PANEL)
+
+
+def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
+    """Tokens that the searches beside a base read."""
+    words = word_atoms(subject, limit=residual_difference.WORDS)
+    single = {atom.ids for atom in words}
+    atoms = len(words) + sum(a.ids not in single for a in vocabulary_atoms(subject.loaded))
+    effort = phrase_growth.EFFORT.get(budget)
+    grown = 2 * effort.seeds * effort.pairs * effort.words if effort is not None else 0
+    asked = changed_answers.QUESTIONS[budget]
+    spelled = _spelled(subject, spelled_words.EFFORT[budget])
+    total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + GROWN_TOKENS * grown + SPELLED_TOKENS * spelled
+    return total + (
+        _in_two_turns(subject, turn_sweep.EFFORT[budget])
+        if Placement.EARLIER_TURN in subject.placements
+        else 0
+    )
+
+
+def _in_two_turns(subject: Subject, effort: turn_sweep.Effort) -> int:
+    words = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda a: len(a.ids))[: effort.words]
+    between = Atom(text="", ids=tuple(turn_break(subject.loaded)))
+    rows = [(words[0], between, *bag) for bag in _bags(words, turn_sweep.PER_BAG)]
+    alone = [(word, between, word) for word in words[: effort.firsts]]
+    tried = [*rows * 2 * effort.likely, *alone * effort.seconds]
+    compared = COMPARED_TOKENS * (turn_sweep.BEHIND + 1) * len(words)
+    return compared + panel_tokens(subject, Placement.ACROSS, tried, 1)
+
+
+def _spelled(subject: Subject, effort: spelling.Effort) -> int:
+    """Spellings that are compared at their last piece."""
+    pieces = spelling.pieces_of(subject.loaded, subject.loaded, effort.pieces, subject.seed)
+    first, further = len(pieces.first), len(pieces.further)
+    return spelling.STARTS * further + effort.tails * (first + effort.heads * effort.inner * further)
+
+
+def _bags(atoms: Sequence[Atom], size: int) -> list[tuple[Atom, ...]]:
+    return bags_of(atoms, size, range(len(atoms)))
+
+
+def panel_tokens(subject: Subject, place: Placement, bags: Sequence[tuple[Atom, ...]], panel: int) -> int:
+    """Tokens of a panel's passes over these bags: what stands before an answer once for all that begin alike."""
+    slots = [slot(subject.loaded, prompt, place) for prompt in subject.panel_prompts(panel)]
+    inserted = sum(len(atom.ids) for bag in bags for atom in bag)
+    heads = sum(len(bags) * len(prefix) + inserted for prefix in {s.prefix for s in slots})
+    return heads + len(bags) * sum(len(s.suffix) + ANSWER_TOKENS - 1 for s in slots)
