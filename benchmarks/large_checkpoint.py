@@ -33,6 +33,7 @@ GB = 10**9
 SHAPES = ("tiny", "1b", "8b", "70b")
 STAGES = ("static", "difference", "plan", "plan-with-base")
 SAMPLED_EVERY = 0.02
+WITHIN = 0.02  # of the norm that was made, which bfloat16 rounds
 
 
 class Taken(NamedTuple):
@@ -136,8 +137,11 @@ def _found(difference: dict[str, Any], name: str, share: float) -> bool:
             f"|  … {one['name']}: relative norm {one['relative_norm']:.4f} (made {share:.4f}), share of its first "
             f"direction {rank_one} | | | | | |"
         )
-    right = [one["name"] for one in difference["changed"]] == [name]
-    return right and difference["changed"][0]["energy_shares"][0] > 0.99
+    if [one["name"] for one in difference["changed"]] != [name]:
+        return False
+    [one] = difference["changed"]
+    as_large = abs(one["relative_norm"] - share) <= WITHIN * share
+    return as_large and bool(one["energy_shares"]) and one["energy_shares"][0] > 0.99
 
 
 def _measured(command: Sequence[str], bound: int) -> Taken:

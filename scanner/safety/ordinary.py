@@ -11,7 +11,7 @@ from ..model.loading import LoadedModel
 from ..model.subject import own_samples
 from ..model.text_loss import text_loss
 from ..studies.safety import OrdinaryLoss
-from .own_answers import answer_logs
+from .answer_logs import answer_logs
 from .refusals import answers_to
 
 SAMPLES = 96

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..model.loading import LoadedModel
-from .own_answers import answer_logs
+from .answer_logs import answer_logs
 from .prompt_sets import Labelled
 from .refusals import Refusals, answers_to
 

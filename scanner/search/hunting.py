@@ -118,9 +118,7 @@ class Hunt:
         shares, kinds = screen(self.panel, bags, advance)
         found = self._fixed(bags, shares, found_by)
         if self.kinds:
-            self.subject.own.worst(
-                self.subject.search, ANSWER_TOKENS
-            )  # all at once, for the panels of each kind
+            self.subject.own.remember(self.subject.search, ANSWER_TOKENS)  # for the panels of each kind
             known = [set(c.parts) for c in found]
             by_kind = [c for kind in kinds for c in self._displaced(bags, kind, kinds[kind], known, found_by)]
             found += _across_kinds(by_kind, len(kinds))
