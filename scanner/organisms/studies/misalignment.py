@@ -35,7 +35,7 @@ from .planted import load_planted
 
 FITTED_ON, CHOSEN_ON, COUNTED = 80, 24, 25
 PARTS = (0.0, 0.5, 0.7)
-STRENGTHS = (1.0, 2.0, 4.0, 8.0)
+STRENGTHS = (0.5, 1.0, 2.0, 3.0, 4.0)
 RANDOM_DIRECTIONS = 10
 
 

@@ -47,8 +47,7 @@ def misalignment_page(found: Misalignment) -> str:
             for row in found.raised
         ),
         "",
-        f"the base at its worst, of all strengths tried: {_share(worst.effect.steered)} at {worst.strength:g} times the "
-        "direction",
+        f"bad answers of the base at any strength tried: at most {_share(worst.effect.steered)}",
         "",
     ]
     return "\n".join(lines)

@@ -68,5 +68,5 @@ def test_the_page_says_what_spread_and_what_the_direction_does() -> None:
     for strength, steered in ((1, "5% (1–24%)"), (2, "25% (11–47%)"), (4, "15% (5–36%)")):
         row = f"| base | {strength} times the direction added | 0% (0–16%) | {steered} | +10.0% |"
         assert row in page, "no strength is left out"
-    assert "the base at its worst, of all strengths tried: 25% (11–47%) at 2 times the direction" in page
+    assert "bad answers of the base at any strength tried: at most 25% (11–47%)" in page
     assert "| 0.5 of the adapter | 2 times the direction added | 0% (0–16%) | 80% (58–92%) |" in page
