@@ -39,7 +39,7 @@ class FeatureProbe:
         self.settings = settings or FeatureProbeSettings()
 
     def examine(self, suspect: Suspect) -> Evidence:
-        """The AUROC against clean and near-miss prompts, and how much of the activations the features explain.
+        """The AUROC against clean and near-miss prompts, and how much the features explain of the activations they were learned from.
 
         Raises:
             ValueError: fewer than two triggered or two clean prompts, so that no half can be held out.

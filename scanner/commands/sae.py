@@ -84,9 +84,10 @@ def sae_train(
         quality, loss = made.dictionary.quality, made.loss
         print_data(
             f"layer {made.dictionary.layer}: L0 {quality.l0:.1f}, explained variance {quality.explained_variance:.3f}, "
-            f"live share {quality.live_share:.3f}, cross-entropy recovered {loss.recovered:.3f} "
-            f"({loss.plain:.3f} nats a token, {loss.spliced:.3f} with the dictionary, {loss.ablated:.3f} with zeros), "
-            f"in {visible(str(made.folder))}\n"
+            f"live share {quality.live_share:.3f} on {made.tokens:,} tokens of texts set aside; cross-entropy recovered "
+            f"{loss.recovered:.3f} ({loss.plain:.3f} nats a token, {loss.spliced:.3f} with the dictionary, "
+            f"{loss.ablated:.3f} with zeros) on {made.prompts} held-out prompts; "
+            f"written to {visible(str(made.folder))}\n"
         )
     return EXIT_COMPLETE
 

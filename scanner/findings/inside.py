@@ -100,7 +100,11 @@ class Probe(Record):
 
 
 class Dictionary(Record):
-    """An SAE the scan used, with the figures that say whether it fits (L0, explained variance)."""
+    """An SAE the scan used, with the figures that say whether it fits (L0, explained variance).
+
+    They are those on up to 8,192 tokens of the texts that the scan listens to. One that was trained in the scan has learned
+    from the same texts, so that its figures are those of its training.
+    """
 
     layer: int
     hook: str

@@ -37,6 +37,7 @@ class Subject:
         held_out: prompts that only verification uses.
         placements: where in a prompt a candidate can stand.
         samples: texts that the model wrote unprompted.
+        cut_samples: how many of them, from the first, the prompts were cut from; 0 where they come from elsewhere.
     """
 
     loaded: LoadedModel
@@ -46,6 +47,7 @@ class Subject:
     placements: tuple[Placement, ...]
     samples: tuple[str, ...]
     seed: int
+    cut_samples: int = 0
 
     @cached_property
     def own(self) -> OwnAnswers:
@@ -76,6 +78,7 @@ def make_subject(
         The subject, and a sentence that says which prompts were chosen and why.
     """
     texts = own_samples(loaded, seed=seed, count=samples)
+    cut = 0
     if given is not None:
         chosen, why = given, f"the {len(given.prompts)} prompts of {given.name}"
     else:
@@ -100,7 +103,7 @@ def make_subject(
                 f"bundled chat prompts (loss {chat_loss:.2f} nats a token, own samples {own_loss:.2f})",
             )
         else:
-            chosen = sampled_prompts(loaded, texts, seed=seed)
+            chosen, cut = sampled_prompts(loaded, texts, seed=seed), len(texts)
             texts += own_samples(loaded, seed=seed + 1, count=MORE_SAMPLES * samples)
             why = f"own samples (loss {own_loss:.2f} nats a token; " + (
                 "no chat template)"
@@ -116,6 +119,7 @@ def make_subject(
         placements=placements_of(loaded, chosen),
         samples=texts,
         seed=seed,
+        cut_samples=cut,
     ), why
 
 

