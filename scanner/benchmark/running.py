@@ -42,7 +42,7 @@ class BenchConfig:
 
     detectors: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = tuple(Setting)
-    budget: Budget = Budget.STANDARD
+    budget: Budget = Budget.QUICK
     seed: int = 0
     workers: int = 2
     shards: Path

@@ -95,7 +95,7 @@ def test_refusal_of_ones_own_requests_and_then_a_jailbreak_along_it(
         (["refusal", "BASE", "--harmful", "FILE"], "give both --harmful and --harmless"),
         (["refusal", "BASE", "--out", "BASE"], "--out must not exist"),
         (["refusal", "BASE", "-o", "html=x.html"], "-o knows the formats json, text"),
-        (["features", "BASE", "--layers", "two"], "--layers takes numbers"),
+        (["features", "BASE", "--layers", "two"], "--layers takes whole numbers"),
         (["compare", "BASE", "BASE"], "must be a catalogue"),
         (["jailbreak", "BASE"], "--prefix TEXT or by --pairs FILE"),
         (["jailbreak", "BASE", "--pairs", "FILE"], "line 1: a request, a tab, its jailbroken form"),
