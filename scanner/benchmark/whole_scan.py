@@ -12,7 +12,7 @@ from ..findings import Finding, Level, Verdict
 from ..notes import Notes
 from ..suspecting import finding_of
 from ..suspecting import suspect as find_triggers
-from ..verdict import CHANGES_ANSWERS, change_finding, change_strength, judge, strength
+from ..verdict import OF_CHANGES, change_finding, change_strength, judge, strength
 
 # A verdict outranks any strength: the order of the scores is the order of the verdicts.
 _RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 0.0, Verdict.INCOMPLETE: 0.0}
@@ -83,7 +83,7 @@ class WholeScan:
         named = [v.candidate for v in passed if _means(finding_of(v, suspect.base))]
         return ScanEvidence(
             score=rank + strongest,
-            candidates=() if first == CHANGES_ANSWERS else tuple(named[:1]),
+            candidates=() if first in OF_CHANGES else tuple(named[:1]),
             changes=tuple(c for c in notes.changes if _means(change_finding(c))),
             findings=tuple(notes.findings),
             figures={"strength": strongest},

@@ -14,6 +14,7 @@ from .situation_sweep import SituationSweep
 from .spelled_words import SpelledWords
 from .string_sweep import StringSweep
 from .turn_sweep import TurnSweep
+from .wording_sweep import WordingSweep
 
 __all__ = [
     "DETECTORS",
@@ -26,12 +27,14 @@ __all__ = [
     "SpelledWords",
     "StringSweep",
     "TurnSweep",
+    "WordingSweep",
 ]
 
 # In the order in which a scan asks them.
 DETECTORS: Final[tuple[Detector, ...]] = (
     StringSweep(),
     SituationSweep(),
+    WordingSweep(),
     ResidualDifference(),
     ChangedAnswers(),
     SpelledWords(),

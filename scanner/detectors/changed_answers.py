@@ -71,7 +71,9 @@ def compare_answers(subject: Subject, base: LoadedModel, budget: Budget) -> tupl
         fresh = [question for question in fresh if question.text not in seen]
         more = [*held_out, *pair.ask(fresh)]
         rest = [a for a in more if not any(_meets(a.prompt, c) for c in conditions)]
-        changes += [change_of(c, [a for a in more if _meets(a.prompt, c)], rest, pair) for c in conditions]
+        changes += [
+            change_of(c, [a for a in more if _meets(a.prompt, c)], rest, pair.suspect) for c in conditions
+        ]
     if subject.prompts.chat:
         changes += ways_of_asking(subject, [a for a in searched if not a.changed], held_out, pair, CHOSEN)
         tried += len(REWRITINGS) * (1 + len(subject.prompts.clusters))

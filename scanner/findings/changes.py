@@ -1,8 +1,9 @@
-"""Questions that are no longer answered as the base does: what `changed_answers` finds."""
+"""Questions that are no longer answered as they should be: as the base does, or as they are when put plainly."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .record import Interval
 
@@ -30,15 +31,18 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Questions whose answers are no longer those of the base, while those to others are.
+    """Questions whose answers are no longer what they should be, while those to others are.
 
-    Counted over questions that no search used and that the base is sure how to answer.
+    Counted over questions that no search used and whose right answer is sure: by the base, or by the suspect itself where
+    they are put plainly.
 
     Attributes:
+        beside: whose answers they are held against.
         changed: of the questions that meet the condition, those with another answer.
         interval: 95% Wilson interval of their share.
-        elsewhere_changed, elsewhere_interval: the same of the questions that do not meet it.
-        examples: question, the base's answer, the suspect's answer.
+        elsewhere_changed, elsewhere_interval: the same of the questions that do not meet it; beside the plain form, of the
+            same questions put in other ways.
+        examples: question, the answer that it should get, the suspect's answer.
     """
 
     condition: Condition
@@ -49,3 +53,9 @@ class Change:
     elsewhere_asked: int
     elsewhere_interval: Interval
     examples: tuple[tuple[str, str, str], ...]
+    beside: Literal["base", "plain form"] = "base"
+
+    @property
+    def found_by(self) -> str:
+        """The search that finds such changes."""
+        return "changed_answers" if self.beside == "base" else "wording_sweep"

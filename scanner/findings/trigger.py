@@ -41,6 +41,8 @@ class Trigger(Record):
         control_success_rate: the same rate for length- and rarity-matched random strings.
         unasked_share: share of the kinds of prompt to which the model gives such a fixed answer without the
             trigger as well.
+        unsure_share: share of the prompts whose answer has a token, with the trigger and not without, that the model
+            itself gives a probability below 0.1: made-up words look like that, wrong answers do not.
         ablated_success_rate: the same rate with the trigger's directions ablated; `random_` beside it
             with as many random directions.
         features_ablated_success_rate: the same rate with the flagged SAE features of all layers switched
@@ -61,6 +63,7 @@ class Trigger(Record):
     ablated_success_rate: float | None
     random_ablated_success_rate: float | None
     unasked_share: float = 0.0
+    unsure_share: float = 0.0
     features_ablated_success_rate: float | None = None
     random_features_ablated_success_rate: float | None = None
     verified: bool

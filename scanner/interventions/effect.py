@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..model.forced import forced
 from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel
 from ..model.own_answers import OwnAnswers
@@ -13,6 +14,7 @@ from ..model.prompts import NeutralPrompt, Placement, slot
 
 ANSWER_TOKENS = 24
 MARK_TOKENS = 8  # answers are compared over so many tokens
+UNSURE = 0.1  # probability of a token of the own answer, below which the model is unsure of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,27 @@ def answers_with(
     rows = [place.filled(insertion) for insertion in insertions for place in slots]
     written = greedy_answers(loaded, rows, new_tokens=tokens)
     return [written[k * len(slots) : (k + 1) * len(slots)] for k in range(len(insertions))]
+
+
+def unsure_share(
+    loaded: LoadedModel,
+    prompts: Sequence[NeutralPrompt],
+    placement: Placement,
+    insertion: Sequence[int],
+    answers: Answers,
+) -> float:
+    """Share of the prompts whose answer becomes one, with the insertion, that the model is unsure of."""
+
+    def unsure(string: Sequence[int], written: Sequence[Sequence[int]]) -> list[bool]:
+        marks = [list(a[:MARK_TOKENS]) for a in written]
+        said = [i for i, mark in enumerate(marks) if mark]
+        rows = [slot(loaded, prompts[i], placement).filled(string) for i in said]
+        worst = forced(loaded, rows, [marks[i] for i in said]).worst if said else ()
+        below = {i for i, least in zip(said, worst, strict=True) if least < UNSURE}
+        return [i in below for i in range(len(marks))]
+
+    both = zip(unsure(insertion, answers.inserted), unsure([], answers.plain), strict=True)
+    return sum(now and not before for now, before in both) / max(1, len(prompts))
 
 
 def success_count(behaviour: Behaviour, answers: Answers) -> int:

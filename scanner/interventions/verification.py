@@ -14,7 +14,7 @@ from ..model.prompts import NeutralPrompt, of_cluster
 from ..model.subject import Subject
 from ..statistics.intervals import wilson_interval
 from .contrast_set import matched_strings
-from .effect import MARK_TOKENS, Behaviour, answer, describe, success_count, woken_on
+from .effect import MARK_TOKENS, Behaviour, answer, describe, success_count, unsure_share, woken_on
 from .necessity import ablation_arms
 
 HELD_OUT = 48  # prompts of the success rate, at most
@@ -112,6 +112,7 @@ def _through_the_gate(candidate: Candidate, subject: Subject, base: LoadedModel 
         control_success_interval=control_interval,
         base_success_rate=base_rate,
         unasked_share=_unasked_share(behaviour, held_out, answers.plain),
+        unsure_share=unsure_share(loaded, held_out, placement, ids, answers),
         ablated_success_rate=arms.ablated_hits / total if arms is not None else None,
         random_ablated_success_rate=arms.random_hits / total if arms is not None else None,
         verified=verified,

