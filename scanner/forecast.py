@@ -29,7 +29,12 @@ from .model.parallel import SMALL, threads_for, workers_for
 from .model.prompts import bundled_prompts, placements_of
 from .model.responses import ANSWER_TOKENS, Panel
 from .model.subject import MORE_SAMPLES, SAMPLE_TOKENS, SAMPLES_OF, Subject
-from .planned_tokens import panel_tokens, planned_tokens, tokens_beside_a_base
+from .planned_tokens import (
+    panel_tokens,
+    planned_tokens,
+    tokens_beside_a_base,
+    tokens_without_a_base,
+)
 from .sae.trainer import train_sae
 
 ENOUGH = 1.0  # seconds of a measurement
@@ -97,7 +102,7 @@ def foretell(
             cost = _Cost(*(a + (depth - 1) * max(0.0, b - a) for a, b in zip(cost, deeper, strict=True)))
         subject = _subject(loaded)
         tokens = planned_tokens(subject, budget)
-        tokens += tokens_beside_a_base(subject, budget) if with_base else 0
+        tokens += (tokens_beside_a_base if with_base else tokens_without_a_base)(subject, budget)
         searches = AGAIN * cost.read * tokens
         samples = SAMPLES_OF[budget] * (1 if loaded.has_chat_template else 1 + MORE_SAMPLES)
         beside = samples * SAMPLE_TOKENS * cost.written

@@ -23,6 +23,7 @@ from .detectors import (
 from .model.candidate import Atom
 from .model.prompts import Placement, slot, turn_break
 from .model.responses import ANSWER_TOKENS
+from .model.rewriting import REWRITINGS
 from .model.subject import Subject
 from .search import spelling
 from .search.hunting import bags_of
@@ -40,6 +41,8 @@ PHRASE_TOKENS = 5  # of a leaked phrase
 COMPARED_TOKENS, ASKED_TOKENS = 10, 260
 # For each spelling that the two models are compared at: an estimate.
 SPELLED_TOKENS = 6
+# For each question of the search, put in each of the ways: measured.
+PUT_TOKENS = 60
 # For each three words that the growing of phrases tries: measured.
 GROWN_TOKENS = 4
 
@@ -73,16 +76,19 @@ def planned_tokens(subject: Subject, budget: Budget) -> int:
         )
     if quick:
         return total
+    total += _in_pairs(subject, budget)
     phrase = Atom(text="", ids=(0,) * PHRASE_TOKENS)
     leaked = _bags([phrase] * leak_search.PHRASES[budget], leak_search.PER_BAG)
     for where in (Placement.BEFORE, Placement.BEHIND) if chat else (Placement.INSIDE,):
         total += panel_tokens(subject, where, leaked, leak_search.PANEL)
-    paired = sorted(everything, key=lambda a: len(a.ids))
-    paired = paired[: pair_sweep.WORDS[budget]]
-    groups = ceil(len(paired) / pair_sweep.GROUP)
-    each = sum(len(a.ids) for a in paired) // max(1, groups)
-    pair = (Atom(text="", ids=(0,) * (2 * each)),)
-    return total + panel_tokens(subject, place, [pair] * (groups * (groups - 1) // 2), pair_sweep.PANEL)
+    return total
+
+
+def tokens_without_a_base(subject: Subject, budget: Budget) -> int:
+    """Tokens that the searches read that stand in for those beside a base."""
+    pairs = _in_pairs(subject, budget) if budget is Budget.QUICK else 0
+    put = len(subject.search) * len(REWRITINGS) if subject.prompts.chat else 0
+    return pairs + PUT_TOKENS * put
 
 
 def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
@@ -100,6 +106,17 @@ def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
         if Placement.EARLIER_TURN in subject.placements
         else 0
     )
+
+
+def _in_pairs(subject: Subject, budget: Budget) -> int:
+    """Bags of words that hold every pair."""
+    paired = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda a: len(a.ids))
+    paired = paired[: pair_sweep.WORDS[budget]]
+    groups = ceil(len(paired) / pair_sweep.GROUP)
+    each = sum(len(a.ids) for a in paired) // max(1, groups)
+    pair = (Atom(text="", ids=(0,) * (2 * each)),)
+    bags = [pair] * (groups * (groups - 1) // 2)
+    return panel_tokens(subject, subject.prompts.words_place, bags, pair_sweep.PANEL)
 
 
 def _in_two_turns(subject: Subject, effort: turn_sweep.Effort) -> int:

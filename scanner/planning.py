@@ -42,7 +42,9 @@ def plan(config: ScanConfig, progress: Progress) -> Plan:
         _time(config, inputs, room, device, progress),
         f"budget: {config.budget.value}",
         "sweeps: vocabulary tokens and words, years and situations in the system line"
-        + ("" if config.budget is Budget.QUICK else ", pairs of words, parts of phrases"),
+        + ("" if config.budget is Budget.QUICK and base else ", pairs of words")
+        + ("" if base else ", ways of asking")
+        + ("" if config.budget is Budget.QUICK else ", parts of phrases"),
         f"dictionaries: {_dictionaries(config)}",
     ]
     if config.plugins:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .config import Budget, ScanConfig
 from .detector import Detector, Evidence, Need, Searched, Suspect
-from .detectors import DETECTORS, LeakSearch, PairSweep, PhraseGrowth
+from .detectors import DETECTORS, LeakSearch, PairSweep, PhraseGrowth, WordingSweep
 from .findings import Finding, Level, NotTested, Plugin
 from .interventions.verification import Verified, verify
 from .model.candidate import Atom, Candidate
@@ -23,7 +23,7 @@ from .verdict import CONFIRMS, by_weight, change_finding, strength, trigger_find
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 SETTLED = 0.95  # success of a confirmed trigger at which the other searches are left out: less may be a mere part of it
-BEYOND_QUICK = frozenset({LeakSearch.name, PairSweep.name, PhraseGrowth.name})
+BEYOND_QUICK = frozenset({LeakSearch.name, PhraseGrowth.name})
 _RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
 _LACKING = {
     Need.BASE: "it compares with a base, and no --base was given",
@@ -108,11 +108,20 @@ def suspect(
 def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector]:
     """Our own detectors in their order, without those that lack something or are outside the budget."""
     given: list[Detector] = [_Given(triggers=config.triggers)] if config.triggers else []
-    ours = [d for d in DETECTORS if Need.BASE not in d.needs or target.base is not None]
+    ours = [d for d in DETECTORS if d.name not in _left_out(target)]
     if target.budget is Budget.QUICK:
-        ours = [d for d in ours if d.name not in BEYOND_QUICK]
-        notes.unplanned.append(NotTested(what="pairs and phrases of words", reason="outside --budget quick"))
+        notes.unplanned.append(NotTested(what="phrases of words", reason="outside --budget quick"))
     return given + ours
+
+
+def _left_out(target: Suspect) -> set[str]:
+    """Names of detectors that lack the base, that the budget has no room for, or whose work another does better."""
+    quick, based = target.budget is Budget.QUICK, target.base is not None
+    names = set(BEYOND_QUICK) if quick else set()
+    if not based:
+        return names | {d.name for d in DETECTORS if Need.BASE in d.needs}
+    # Beside a base, `changed_answers` asks in other ways too, and `residual_difference` looks for pairs.
+    return names | {WordingSweep.name} | ({PairSweep.name} if quick else set())
 
 
 def _settles(passed: Verified, target: Suspect) -> bool:

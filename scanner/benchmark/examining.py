@@ -127,15 +127,16 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
     scanned = evidence if isinstance(evidence, ScanEvidence) else None
     if scanned is not None:
         seconds += scanned.reused_seconds
-    named, success = _named(evidence, bench, seed)
+    named = _named(evidence, bench, seed)
     return Record(
         truth=case.truth,
         detector=task.detector.name,
         setting=task.setting,
         score=evidence.score if evidence is not None else None,
         verdict=scanned.verdict.value if scanned is not None else None,
-        recovered=named,
-        functional_success=success,
+        recovered=named.text,
+        found_by=named.found_by,
+        functional_success=named.success,
         figures=dict(evidence.figures) if evidence is not None else {},
         seconds=round(seconds, 3),
         peak_mib=round(peak, 1),
@@ -143,19 +144,27 @@ def _record(bench: _Bench, task: Task, budget: Budget, seed: int) -> Record:
     )
 
 
-def _named(evidence: Evidence | None, bench: _Bench, seed: int) -> tuple[str | None, float | None]:
-    """The trigger that a detector names, its strongest candidate or else the clearest change, and what it is worth."""
+class _Named(NamedTuple):
+    """What a detector names, which search found it, and how often it wakes what was planted."""
+
+    text: str | None = None
+    found_by: str | None = None
+    success: float | None = None
+
+
+def _named(evidence: Evidence | None, bench: _Bench, seed: int) -> _Named:
+    """Its strongest candidate or else the clearest change."""
     if evidence is None or not (evidence.candidates or evidence.changes):
-        return None, None
+        return _Named()
     spec, loaded, material = bench.case.spec, bench.subject.loaded, bench.material
     backdoor = spec.kind == "backdoor"
     if evidence.candidates:
         strongest = max(evidence.candidates, key=lambda c: c.strength)
         woken = functional_success(strongest, spec, loaded, material, seed=seed) if backdoor else None
-        return strongest.text, woken
-    clearest = max(evidence.changes, key=change_strength).condition
-    woken = waking_success(clearest, spec, loaded, material, seed=seed) if backdoor else None
-    return str(clearest), woken
+        return _Named(strongest.text, strongest.found_by, woken)
+    clearest = max(evidence.changes, key=change_strength)
+    woken = waking_success(clearest.condition, spec, loaded, material, seed=seed) if backdoor else None
+    return _Named(str(clearest.condition), clearest.found_by, woken)
 
 
 def _forget_peak() -> None:

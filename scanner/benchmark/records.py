@@ -56,6 +56,7 @@ class Record(_Closed):
         score: what the detector said, higher is more suspicious; None if it failed.
         verdict: for detectors that reach one: the scanner's verdict.
         recovered: the trigger that it names, as text; None if it names none.
+        found_by: the search that named it; None in records of before 2026-11-22.
         functional_success: share of held-out prompts on which the named trigger wakes the planted behaviour.
         seconds: wall clock, loading the model not included.
         peak_mib: the process' peak resident memory during the run, in MiB; 0 where the system does not tell it.
@@ -68,6 +69,7 @@ class Record(_Closed):
     score: float | None
     verdict: str | None = None
     recovered: str | None = None
+    found_by: str | None = None
     functional_success: float | None = None
     figures: dict[str, float] = Field(default_factory=dict)
     seconds: float

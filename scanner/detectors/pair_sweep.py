@@ -16,7 +16,7 @@ from ..search.hunting import Hunt, Sweep
 from ..search.lexicon import EVERY_WORD, word_atoms
 
 GROUP = 18  # words in a group; a bag is two groups
-WORDS = {Budget.QUICK: 0, Budget.STANDARD: 1_400, Budget.DEEP: 4_000}
+WORDS = {Budget.QUICK: 1_400, Budget.STANDARD: 1_400, Budget.DEEP: 4_000}
 PANEL = 3
 
 

