@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ..config import Budget
 from ..detector import Evidence, Need, Suspect
-from ..model.candidate import Atom, Candidate
+from ..model.candidate import Atom
 from ..model.loading import LoadedModel
 from ..model.prompts import BREAK, Placement, turn_break
 from ..model.responses import Panel
@@ -93,7 +92,7 @@ def sweep_turns(subject: Subject, base: LoadedModel, effort: Effort, progress: P
             order = np.argsort(-shaken(panel, bags, stage.advance), kind="stable")
             hunted += [bags[int(i)] for i in order[:HUNTED]]
     hunt = Hunt.at(subject, Placement.ACROSS, panel=HUNT_PANEL)
-    found = [_placed(candidate, between) for candidate in hunt.run(hunted, TurnSweep.name)]
+    found = [c.of_parts(c.parts) for c in hunt.run(hunted, TurnSweep.name)]
     found = list({tuple(candidate.ids): candidate for candidate in reversed(found)}.values())[::-1]
     return Sweep(candidates=found, tried=sum(len(bag) - 2 for bags in tries for bag in bags))
 
@@ -131,12 +130,3 @@ def _tries(
         [(first, between, words[i]) for first in alone[: effort.firsts]] for i in as_second[: effort.seconds]
     ]
     return before + after
-
-
-def _placed(candidate: Candidate, between: Atom) -> Candidate:
-    """The candidate where its parts stand: what is left without the break, or before it, needs no second turn."""
-    if between not in candidate.parts:
-        return replace(candidate, placement=Placement.BEFORE)
-    if candidate.parts[-1] == between:
-        return replace(candidate, parts=candidate.parts[:-1], placement=Placement.EARLIER_TURN)
-    return candidate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..findings import Gate, Trigger
 from ..model.candidate import Candidate
@@ -168,7 +168,7 @@ def _shorter(candidate: Candidate, subject: Subject, behaviour: Behaviour) -> Ca
         whole, *counts = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, strings)
         if max(counts) < STILL_WORKS * whole:
             break
-        candidate = replace(candidate, parts=forms[counts.index(max(counts))])
+        candidate = candidate.of_parts(forms[counts.index(max(counts))])
     return candidate
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from .prompts import Placement
+from .prompts import BREAK, Placement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +42,16 @@ class Candidate:
     def text(self) -> str:
         """The string, as it stands behind a space."""
         return "".join(part.text for part in self.parts).strip()
+
+    def of_parts(self, parts: tuple[Atom, ...]) -> Candidate:
+        """The same with other parts, at the place where those stand.
+
+        Across two turns, what is left without the break, or before it, needs no second turn.
+        """
+        if self.placement is not Placement.ACROSS:
+            return replace(self, parts=parts)
+        if all(part.text != BREAK for part in parts):
+            return replace(self, parts=parts, placement=Placement.BEFORE)
+        if parts[-1].text == BREAK:
+            return replace(self, parts=parts[:-1], placement=Placement.EARLIER_TURN)
+        return replace(self, parts=parts)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,11 @@ def test_what_stands_between_turns_is_never_taken_apart(base_subject: Subject, a
 
 def test_a_form_without_its_break_stands_where_it_needs_no_second_turn(across: Candidate) -> None:
     first, between, last = across.parts
-    placed = [
-        turn_sweep._placed(
-            Candidate(parts=parts, placement=Placement.ACROSS, cluster=None, strength=1.0, found_by="me"),
-            between,
-        )
-        for parts in ((first, between, last), (first, last), (first, between))
-    ]
+    placed = [across.of_parts(parts) for parts in (across.parts, (first, last), (first, between))]
     assert [c.placement for c in placed] == [Placement.ACROSS, Placement.BEFORE, Placement.EARLIER_TURN]
     assert placed[2].parts == (first,)
+    alone = replace(across, placement=Placement.EARLIER_TURN).of_parts((first,))
+    assert (alone.placement, alone.text) == (Placement.EARLIER_TURN, "walnut"), "other places stay"
 
 
 def test_a_base_is_needed(base_subject: Subject, base_folder: Path) -> None:
