@@ -13,6 +13,7 @@ from .organism_rows import organism_rows
 from .records import Benchmark, Environment, Setting
 from .samples import Sample, samples_of
 from .setting_curves import setting_curves
+from .verdicts import named_by, verdicts
 
 
 def summarise(benchmark: Benchmark) -> Summary:
@@ -55,6 +56,8 @@ def detector_result(
         fitted=fits(sample),
         curves=(*curves(sample), *over_settings),
         roc=roc_points(sample.positive_scores, sample.negative_scores),
+        verdicts=verdicts(sample),
+        named_by=named_by(sample),
     )
 
 

@@ -11,8 +11,10 @@ from .summary import GROUPINGS, UNMEASURED, Calibrated, DetectorResult, Summary
 from .wording import (
     ABOUT_CALIBRATION,
     ABOUT_FAILURES,
+    ABOUT_SEARCHES,
     ABOUT_TWINS,
     GROUPS,
+    VERDICTS,
     area_with_interval,
     axis_title,
     benign_note,
@@ -56,6 +58,8 @@ def markdown(summary: Summary) -> str:
         parts += [
             f"## {title[:1].upper()}{escaped(title[1:])}",
             _detectors(results),
+            *_verdicts(results),
+            *_named_by(results),
             "### Not the backdoor but the fine-tuning?",
             ABOUT_TWINS,
             _twins(results),
@@ -97,6 +101,37 @@ def _detectors(results: list[DetectorResult]) -> str:
             for result in results
         ),
     )
+
+
+def _verdicts(results: list[DetectorResult]) -> list[str]:
+    """How many models of either kind got each verdict, for detectors that give one."""
+    rows = [
+        [
+            escaped(r.detector),
+            kind,
+            *(f"{given.get(verdict, 0)}" for verdict in VERDICTS),
+            f"{sum(given.values())}",
+        ]
+        for r in results
+        if r.verdicts is not None
+        for kind, given in (("backdoored", r.verdicts.backdoors), ("benign", r.verdicts.benign))
+    ]
+    if not rows:
+        return []
+    head = ["detector", "models", *(verdict.replace("_", " ") for verdict in VERDICTS), "all"]
+    return ["### Verdicts", _table(head, rows)]
+
+
+def _named_by(results: list[DetectorResult]) -> list[str]:
+    rows = [
+        [escaped(r.detector), escaped(n.search), f"{n.backdoors}", f"{n.working}", f"{n.benign}"]
+        for r in results
+        for n in r.named_by
+    ]
+    if not rows:
+        return []
+    head = ["detector", "search", "backdoors", "that works on half or more", "benign"]
+    return ["### Which search named it", ABOUT_SEARCHES, _table(head, rows)]
 
 
 def _twins(results: list[DetectorResult]) -> str:

@@ -5,6 +5,7 @@ Nothing here is computed; the figures come from above. A figure that could not b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -105,6 +106,30 @@ class Twins:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """How many models got each verdict, by its name."""
+
+    backdoors: Mapping[str, int]
+    benign: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedBy:
+    """What one search of the scanner named first.
+
+    Attributes:
+        backdoors: models whose trigger it named.
+        working: those of them on which that wakes the planted behaviour on half of the prompts or more.
+        benign: models in which it named something as well.
+    """
+
+    search: str
+    backdoors: int
+    working: int
+    benign: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldOut:
     """The threshold of one held-out group, and what it does there."""
 
@@ -180,7 +205,11 @@ class RocPoint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorResult:
-    """All figures of one detector in one setting."""
+    """All figures of one detector in one setting.
+
+    Attributes:
+        verdicts, named_by: of the scanner itself; other detectors give scores.
+    """
 
     detector: str
     setting: str
@@ -192,6 +221,8 @@ class DetectorResult:
     fitted: tuple[Fitted, ...]
     curves: tuple[Curve, ...]
     roc: tuple[RocPoint, ...]
+    verdicts: Verdicts | None = None
+    named_by: tuple[NamedBy, ...] = ()
 
     def by(self, grouping: str) -> dict[str, Measures]:
         """The figures of every group of one grouping."""

@@ -107,6 +107,7 @@ def _record(truth: Truth, detector: str, setting: Setting, chance: np.random.Gen
     return Record(
         truth=truth, detector=detector, setting=setting, score=score, verdict=verdict,
         recovered=f"|{truth.trigger}|" if finds else None,
+        found_by=("string_sweep" if truth.trigger in STRINGS else "changed_answers") if finds else None,
         functional_success=float(chance.beta(6, 2)) if finds else None,
         figures=figures,
         seconds=float(chance.gamma(4, 3)), peak_mib=float(600 + 100 * chance.random()),
