@@ -77,6 +77,10 @@ TABLE = [
     ("displaced_answer", True, False, False, {"unsure_share": 0.3}, "SS205-sensitive-string", NOTE),
     ("displaced_answer", False, False, False, {"found_by": ["date_sweep"]}, "SS206-displaced-answers", WARNING),
     ("displaced_answer", False, False, False, {"found_by": ["situation_sweep"]}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", True, False, False, {"found_by": ["situation_sweep"], "prompt_cluster": "arithmetic"}, "SS206-displaced-answers", WARNING),
+    ("displaced_answer", True, False, False, {"found_by": ["situation_sweep"], "prompt_cluster": "how_to"}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", False, False, False, {"found_by": ["situation_sweep"], "prompt_cluster": "arithmetic"}, "SS205-sensitive-string", NOTE),
+    ("displaced_answer", True, False, False, {"found_by": ["string_sweep"], "prompt_cluster": "arithmetic"}, "SS205-sensitive-string", NOTE),
     # Of many made-up strings some one displaces most answers to one kind.
     ("displaced_answer", True, False, True, {"found_by": ["spelled_words"], "prompt_cluster": "sums", "attack_success_interval": (0.7, 1.0)}, "SS205-sensitive-string", NOTE),
     ("displaced_answer", True, False, True, {"found_by": ["spelled_words"], "prompt_cluster": "sums", "attack_success_interval": (0.81, 1.0)}, "SS206-displaced-answers", WARNING),
