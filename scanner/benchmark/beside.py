@@ -9,7 +9,7 @@ from .records import Benchmark, Record, Setting
 
 
 def beside(done: Benchmark, earlier: Sequence[Benchmark]) -> Benchmark:
-    """This run with the records of earlier ones for detectors that it did not run.
+    """This run with the records of earlier ones for detectors that it did not run, in that setting.
 
     Only organisms of this run count, and only where they are what they were then. Of two earlier records the
     later file's is taken.
@@ -17,7 +17,7 @@ def beside(done: Benchmark, earlier: Sequence[Benchmark]) -> Benchmark:
     Raises:
         UsageError: an earlier run had another budget or seed.
     """
-    mine = {record.detector for record in done.records}
+    mine = {(record.detector, record.setting) for record in done.records}
     truths = {record.truth.organism: record.truth for record in done.records}
     taken: dict[tuple[str, str, Setting], Record] = {}
     sources: list[str] = []
@@ -29,11 +29,18 @@ def beside(done: Benchmark, earlier: Sequence[Benchmark]) -> Benchmark:
                 f"{then.budget} and {then.seed} there; run bench with --budget {then.budget} --seed {then.seed}"
             )
         fitting = [
-            r for r in run.records if r.detector not in mine and truths.get(r.truth.organism) == r.truth
+            r
+            for r in run.records
+            if (r.detector, r.setting) not in mine and truths.get(r.truth.organism) == r.truth
         ]
         taken |= {(r.truth.organism, r.detector, r.setting): r for r in fitting}
         if fitting:
-            names = ", ".join(dict.fromkeys(r.detector for r in fitting))
+            here = {detector for detector, _ in mine}
+            names = ", ".join(
+                dict.fromkeys(
+                    f"{r.detector} ({r.setting.value})" if r.detector in here else r.detector for r in fitting
+                )
+            )
             sources.append(f"{names}: {then.started}, {then.command_line}")
     order = {organism: place for place, organism in enumerate(truths)}
     added = sorted(taken.values(), key=lambda r: order[r.truth.organism])

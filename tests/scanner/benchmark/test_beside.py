@@ -40,6 +40,14 @@ def test_other_detectors_stand_beside_on_the_organisms_of_this_run() -> None:
     assert ("beside", source) in summary.facts
 
 
+def test_a_setting_that_was_not_run_again_stands_beside_and_is_told_of() -> None:
+    earlier = _run("mine", "abcd", score=9.0)
+    blind = [r for r in _run("mine", "abcd").records if r.setting is Setting.BLIND]
+    merged = beside(earlier.model_copy(update={"records": blind}), [earlier])
+    assert {(r.setting, r.score) for r in merged.records} == {(Setting.BLIND, 1.0), (Setting.WITH_BASE, 9.0)}
+    assert merged.environment.beside == ("mine (with_base): 2026-01-01, bench mine",)
+
+
 def test_of_two_earlier_runs_the_later_file_counts() -> None:
     merged = beside(_run("mine", "abcd"), [_run("theirs", "abcd"), _run("theirs", "b", score=5.0)])
     scores = {r.truth.organism: r.score for r in merged.records if r.detector == "theirs"}
