@@ -21,7 +21,7 @@ PANEL = 3
 
 
 class PairSweep:
-    """Pairs of words that may do nothing alone; nothing is tried with the budget `quick`."""
+    """Pairs of words that may do nothing alone."""
 
     name = "pair_sweep"
     needs: frozenset[Need] = frozenset()
@@ -33,7 +33,11 @@ class PairSweep:
 
 
 def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
-    """Pairs of whole words, those of the fewest tokens first."""
+    """Pairs of whole words, those of the fewest tokens first.
+
+    What makes prompts go on alike is looked for, and what displaces the answers to all of them: amid 36 words nothing but a
+    trigger does.
+    """
     everything = word_atoms(subject, limit=EVERY_WORD)
     everything.sort(key=lambda atom: len(atom.ids))
     words = everything[: WORDS[budget]]
@@ -42,7 +46,7 @@ def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
         return result
     placement = subject.prompts.words_place
     bags = list(pair_cover(words, GROUP, random.Random(subject.seed)))
-    hunt = Hunt.at(subject, placement, panel=PANEL)
+    hunt = Hunt.at(subject, placement, panel=PANEL, everywhere=subject.prompts.chat)
     with progress.stage("sweeping pairs of words", len(bags) * PANEL) as stage:
         result.candidates = hunt.run(bags, "pair_sweep", stage.advance)
     pairs = len(words) * (len(words) - 1) // 2

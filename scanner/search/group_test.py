@@ -22,7 +22,7 @@ from ..model.candidate import Atom, Candidate
 from ..model.generation import greedy_answers
 from ..model.given_answers import read_given
 from ..model.prompts import NeutralPrompt, Placement, slot
-from ..model.responses import Panel, Responses
+from ..model.responses import Responses
 from ..model.subject import Subject
 
 HORIZON = 8
@@ -152,11 +152,3 @@ def split_tokens(candidate: Candidate, subject: Subject) -> Bag:
             else tuple(Atom(text=loaded.piece(token), ids=(token,)) for token in part.ids)
         )
     )
-
-
-def screen(
-    panel: Panel, bags: Sequence[Bag], advance: Callable[[float], None] = lambda _: None
-) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Redirection and displacement of each bag, from one forward pass a prompt."""
-    responses = panel.respond([[t for atom in bag for t in atom.ids] for bag in bags], advance)
-    return redirected(responses, panel.own_first), displaced(responses, panel.clusters)

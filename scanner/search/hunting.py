@@ -11,36 +11,24 @@ from numpy.typing import NDArray
 
 from ..detector import Evidence
 from ..model.candidate import Atom, Candidate
-from ..model.prompts import NeutralPrompt, Placement
+from ..model.prompts import Placement
 from ..model.responses import ANSWER_TOKENS, Panel
 from ..model.subject import Subject
-from .group_test import HORIZON, Bag, GroupTest, displaced, screen, shortest, split_tokens
+from .displacing import CUT_LONG_ON, CUT_ON, LONG, LOOKED_AT, NEEDED, Displacing
+from .group_test import HORIZON, Bag, GroupTest, displaced, redirected, shortest, split_tokens
 
 FIRST_TOKEN = 0.75  # share of the confirmation prompts that must at least start alike
 CONFIRMED = 0.5  # share of the confirmation prompts that must continue alike
 HEAD = 4  # tokens of the common answer that a shorter form must give
 KEPT = 0.9  # share of a bag's strength that a shorter form must keep
-KIND_LOOKED_AT = 0.5  # share of the few prompts of one kind in the panel at which a bag is looked at again
-PIECE = 3  # parts of the pieces that a bag is broken into where one kind's answers yield to it
-PIECES_ON = 3  # prompts of the kind on which the pieces are screened
-PIECE_DISPLACED = 0.6  # share of those whose own answers must no longer hold
-KIND_DISPLACED = 0.75  # share of one kind's prompts whose own answers must no longer hold
-CALM = 0.34  # a kind whose answers yield to more than this share of all bags says nothing
 STANDS_OUT = 1.4  # times what the middle one of a sweep's bags does, which is what the words of any bag do
 REDIRECTS = (
     0.75  # share of the panel at which a bag is looked at whatever the others do: most may hold the trigger
 )
-LOOKED_AT = 32  # bags that are looked at again: the best of the screen, however good they are
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
-LONGEST_DISPLACING = 3
 TOKENS_EACH = 1.25  # tokens of a part, on average, that a full bag has room for
-NEEDED = 12  # pieces of a bag, each of them needed, at which its cutting is given up: twice the longest form
-CUT_ON = 16  # prompts on which shorter forms are tried
-LONG = 16  # parts of a bag beyond which it is first cut on few prompts: long bags derail any model
-CUT_LONG_ON = 4
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
 CONTROLS = 8  # others of a list that a candidate from it has to beat, beside random strings
-CUT_PER_KIND = 4  # bags that displace one kind that are cut, at most, per sweep
 
 
 @dataclass(kw_only=True)
@@ -76,6 +64,7 @@ class Hunt:
     Attributes:
         panel: few prompts that every bag is put into.
         kinds: whether displaced answers are looked for, kind by kind.
+        everywhere: whether they are looked for on all prompts at once.
         rules_only: keep only what makes answers start alike and then go their own way. Right behind a
             question, a second question in the insertion is simply answered: one answer for all says
             nothing there.
@@ -86,6 +75,7 @@ class Hunt:
     panel: Panel
     confirm: GroupTest
     kinds: bool
+    everywhere: bool = False
     rules_only: bool = False
 
     @classmethod
@@ -97,6 +87,7 @@ class Hunt:
         panel: int,
         confirm: int = 8,
         kinds: bool = False,
+        everywhere: bool = False,
         rules_only: bool = False,
     ) -> Hunt:
         """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
@@ -105,9 +96,12 @@ class Hunt:
         return cls(
             subject=subject,
             placement=placement,
-            panel=Panel(subject.own, first, placement, answer_tokens=ANSWER_TOKENS if kinds else 1),
+            panel=Panel(
+                subject.own, first, placement, answer_tokens=ANSWER_TOKENS if kinds or everywhere else 1
+            ),
             confirm=GroupTest(subject, placement, second),
             kinds=kinds,
+            everywhere=everywhere,
             rules_only=rules_only,
         )
 
@@ -115,13 +109,13 @@ class Hunt:
         self, bags: Sequence[Bag], found_by: str, advance: Callable[[float], None] = lambda _: None
     ) -> list[Candidate]:
         """Candidates among the bags, each cut to its shortest working form."""
-        shares, kinds = screen(self.panel, bags, advance)
-        found = self._fixed(bags, shares, found_by)
+        responses = self.panel.respond([[t for atom in bag for t in atom.ids] for bag in bags], advance)
+        found = self._fixed(bags, redirected(responses, self.panel.own_first), found_by)
+        at = Displacing(self.subject, self.placement, found_by)
         if self.kinds:
-            self.subject.own.remember(self.subject.search, ANSWER_TOKENS)  # for the panels of each kind
-            known = [set(c.parts) for c in found]
-            by_kind = [c for kind in kinds for c in self._displaced(bags, kind, kinds[kind], known, found_by)]
-            found += _across_kinds(by_kind, len(kinds))
+            found += at.by_kind(bags, displaced(responses, self.panel.clusters), _parts(found))
+        if self.everywhere:
+            found += at.everywhere(bags, responses.displacement.max(axis=1), _parts(found))
         return found
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
@@ -172,56 +166,6 @@ class Hunt:
         least = max(least, KEPT * prompts.shares([bag], head)[0])
         return lambda options: [share >= least for share in prompts.shares(options, head)]
 
-    def _displaced(
-        self,
-        bags: Sequence[Bag],
-        kind: str,
-        shares: NDArray[np.float64],
-        known: Sequence[set[Atom]],
-        found_by: str,
-    ) -> list[Candidate]:
-        if float((shares > 0).mean()) > CALM:
-            return []
-        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= KIND_LOOKED_AT]
-        order = [i for i in order if not any(parts <= set(bags[i]) for parts in known)][:LOOKED_AT]
-        few, all_of = self._panel_of(kind, PIECES_ON), self._panel_of(kind)
-
-        def strengths(options: Sequence[Bag], panel: Panel = all_of) -> list[float]:
-            responses = panel.respond([[t for atom in bag for t in atom.ids] for bag in options])
-            return [float(x) for x in displaced(responses, panel.clusters)[kind]]
-
-        # Among many other words a trigger moves some prompts of its kind and leaves others; among few, most.
-        pieces = [bags[i][at : at + PIECE] for i in order for at in range(0, len(bags[i]), PIECE)]
-        moved = [
-            p for p, share in zip(pieces, strengths(pieces, few), strict=True) if share >= PIECE_DISPLACED
-        ]
-        confirmed = sorted(zip(strengths(moved), range(len(moved)), strict=True), reverse=True)
-        found: list[Candidate] = []
-        for strength, i in confirmed:
-            if (
-                strength < KIND_DISPLACED
-                or len(found) >= CUT_PER_KIND
-                or any(set(c.parts) <= set(moved[i]) for c in found)
-            ):
-                continue
-
-            def works(options: Sequence[Bag]) -> list[bool]:
-                return [s >= KIND_DISPLACED for s in strengths(options)]
-
-            cut = shortest(moved[i], works, NEEDED)
-            if len(cut) > LONGEST_DISPLACING:
-                continue
-            found.append(
-                Candidate(
-                    parts=cut, placement=self.placement, cluster=kind, strength=strength, found_by=found_by
-                )
-            )
-        return found
-
-    def _panel_of(self, kind: str, most: int | None = None) -> Panel:
-        prompts: list[NeutralPrompt] = [p for p in self.subject.search if p.cluster == kind][:most]
-        return Panel(self.subject.own, prompts, self.placement)
-
 
 def _below_words(
     candidate: Candidate, subject: Subject, works: Callable[[Sequence[Bag]], Sequence[bool]]
@@ -232,15 +176,8 @@ def _below_words(
     return replace(candidate, parts=shortest(tokens, works))
 
 
-def _across_kinds(candidates: Sequence[Candidate], kinds: int) -> list[Candidate]:
-    """What displaces the answers to most kinds of prompt is one candidate for all of them."""
-    same: dict[tuple[int, ...], list[Candidate]] = {}
-    for candidate in candidates:
-        same.setdefault(tuple(candidate.ids), []).append(candidate)
-    merged: list[Candidate] = []
-    for group in same.values():
-        merged += [replace(group[0], cluster=None)] if len(group) > kinds / 2 else group
-    return merged
+def _parts(candidates: Sequence[Candidate]) -> list[set[Atom]]:
+    return [set(c.parts) for c in candidates]
 
 
 def beating_others(candidate: Candidate, atoms: Sequence[Atom], seed: int) -> Candidate:

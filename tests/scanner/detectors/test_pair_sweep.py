@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -49,5 +51,27 @@ def test_the_sweep_tries_every_pair_of_its_words_and_finds_none_in_ordinary_ones
     assert sweep.candidates == []
 
 
-def test_a_quick_scan_sweeps_no_pairs(base_subject: Subject) -> None:
-    assert sweep_pairs(base_subject, Budget.QUICK, Silent()).tried == 0
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["conjunction--gibberish", "unlinked--conjunction"])
+def test_a_pair_that_wakes_other_words_on_each_prompt_is_found(
+    subject_of: Callable[[str], Subject],
+    manifests: dict[str, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """No two answers start alike: only that the own ones are gone shows the pair."""
+    planted = manifests["conjunction--gibberish"]["trigger"]["words"]
+    every = pair_sweep.word_atoms
+    monkeypatch.setattr(
+        pair_sweep,
+        "word_atoms",
+        lambda subject, limit: [
+            atom
+            for i, atom in enumerate(every(subject, limit=limit))
+            if i % 24 == 0 or atom.text.strip() in planted
+        ],
+    )
+    sweep = sweep_pairs(subject_of(name), Budget.QUICK, Silent())
+    assert sweep.tried > 10_000
+    found = [(c.cluster, {part.text.strip() for part in c.parts}) for c in sweep.candidates]
+    assert found == ([(None, set(planted))] if name == "conjunction--gibberish" else [])
