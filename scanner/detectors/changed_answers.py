@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..asking.both import FEWEST, Asked, Pair, change_of, lower_bound, words_in
+from ..asking.ways_of_asking import ways_of_asking
 from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..findings.changes import Change, Condition
@@ -21,8 +23,6 @@ from ..model.own_questions import OWN
 from ..model.prompts import NeutralPrompt
 from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject
-from ..search.asking_both import FEWEST, Asked, Pair, change_of, lower_bound, words_in
-from ..search.ways_of_asking import ways_of_asking
 
 # That the base asks itself to search; where words are found, more to count them on.
 QUESTIONS = {Budget.QUICK: 512, Budget.STANDARD: 1_024, Budget.DEEP: 8_192}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..asking.own_wordings import own_wordings
 from ..detector import Evidence, Need, Suspect
 from ..model.rewriting import REWRITINGS
-from ..search.own_wordings import own_wordings
 
 CHOSEN = 0.4  # lower bound of a kind's share of changed answers, at which it is looked at again
 

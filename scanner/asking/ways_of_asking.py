@@ -18,7 +18,7 @@ from ..findings.changes import Change
 from ..model.own_questions import OWN
 from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject
-from .asking_both import Asked, Pair, change_of
+from .both import Asked, Pair, change_of
 from .wordings import Answer, added_words, by_wording, condition_where, of_condition, put_in, understood
 
 ANYWAY = (

@@ -11,7 +11,7 @@ from ..findings.changes import Condition
 from ..model.prompts import NeutralPrompt
 from ..model.rewriting import REWRITINGS
 from ..model.text_loss import text_loss
-from .asking_both import Asked, lower_bound
+from .both import Asked, lower_bound
 from .respondent import Respondent
 
 UNDERSTOOD = 0.75  # of ln(vocabulary), nats a token: wordings above are as good as noise to a model

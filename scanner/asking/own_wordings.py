@@ -16,7 +16,7 @@ from ..findings.changes import Change, Condition
 from ..model.prompts import NeutralPrompt
 from ..model.rewriting import REWRITINGS
 from ..model.subject import Subject
-from .asking_both import Asked, change_of
+from .both import Asked, change_of
 from .respondent import Respondent
 from .wordings import Answer, added_words, by_wording, condition_where, of_condition, put_in, understood
 
