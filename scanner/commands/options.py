@@ -77,6 +77,10 @@ def output_option(formats: str) -> Any:
 
 
 OutputSpecs = Annotated[list[str] | None, output_option("json, html, sarif or text")]
+ZooOption = Annotated[
+    Path | None,
+    file_option("The grid of another zoo than the bundled one, e.g. fixtures/held_out.toml.", "GRID.toml"),
+]
 AdapterOption = Annotated[Path | None, folder_option("A PEFT adapter to put on the checkpoint.")]
 DeviceOption = Annotated[Device, typer.Option(help="Where the model runs.")]
 BudgetOption = Annotated[Budget, typer.Option(help="How much to spend: seconds, minutes or hours.")]

@@ -15,6 +15,7 @@ from .options import (
     NewFolder,
     OrganismBase,
     SeedOption,
+    ZooOption,
     named_folders,
     require_free,
 )
@@ -146,6 +147,7 @@ def build_zoo(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Organisms at a time, one thread each.")] = 2,
     again: Annotated[bool, typer.Option("--again", help="Plant those that are there, too.")] = False,
+    zoo: ZooOption = None,
 ) -> int:
     """Plant the organisms of the zoo that are missing; those that miss their rates are listed as failed.
 
@@ -155,10 +157,10 @@ def build_zoo(
 
     from ..organisms import building, catalog
 
-    places = catalog.places(named_folders(base_folder or []))
+    places = catalog.places(named_folders(base_folder or []), zoo)
     entries = [
         e
-        for e in catalog.zoo_entries()
+        for e in catalog.zoo_entries(zoo)
         if (not organism and e.base in places.bases) or any(fnmatch(e.name, name) for name in organism or ())
     ]
     if not entries:

@@ -74,19 +74,35 @@ def specs() -> list[Path]:
     return sorted(paths, key=lambda path: ("like =" in path.read_text(encoding="utf-8"), path.name))
 
 
-def zoo_entries() -> list[ZooEntry]:
-    """Every organism that the zoo declares, each behind those it copies."""
-    return entries(Grid.read(fixtures_folder() / "zoo.toml"), fixtures_folder() / "specs")
+def zoo_file() -> Path:
+    """The grid of the bundled zoo."""
+    return fixtures_folder() / "zoo.toml"
 
 
-def places(given: Mapping[str, Path]) -> Places:
-    """Where the zoo lies: bundled organisms and bases, the cache of large ones, and bases given by name."""
-    root = fixtures_folder()
-    grid = Grid.read(root / "zoo.toml")
-    bundled_bases = {name: root / base.folder for name, base in grid.bases.items() if base.folder}
-    return Places(bundled=root / "organisms", cache=cache_folder(), bases={**bundled_bases, **given})
+def zoo_entries(zoo: Path | None = None) -> list[ZooEntry]:
+    """Every organism that a zoo declares, each behind those it copies.
+
+    Args:
+        zoo: its grid; the folder `specs` beside it holds the spec files that it names. None for the bundled zoo.
+    """
+    grid = zoo or zoo_file()
+    return entries(Grid.read(grid), grid.parent / "specs")
 
 
-def quick_names() -> list[str]:
-    """The organisms of the quick benchmark."""
-    return Grid.read(fixtures_folder() / "zoo.toml").quick
+def places(given: Mapping[str, Path], zoo: Path | None = None) -> Places:
+    """Where a zoo lies: its organisms, the cache of large ones, and its bases, those given by name among them.
+
+    Args:
+        zoo: the grid of a zoo that is not bundled. Its organisms are all kept in the cache, its bases beside the grid.
+    """
+    grid = zoo or zoo_file()
+    bases = {name: grid.parent / base.folder for name, base in Grid.read(grid).bases.items() if base.folder}
+    if zoo is None:
+        return Places(bundled=fixtures_folder() / "organisms", cache=cache_folder(), bases={**bases, **given})
+    planted = cache_folder().parent / "zoos" / zoo.stem / "organisms"
+    return Places(bundled=planted, cache=planted, bases={**bases, **given})
+
+
+def quick_names(zoo: Path | None = None) -> list[str]:
+    """The organisms of the quick benchmark of a zoo."""
+    return Grid.read(zoo or zoo_file()).quick

@@ -1,4 +1,4 @@
-"""The grid that declares the zoo (`fixtures/zoo.toml`): triggers, behaviours, recipes, and what is made of them."""
+"""The grid that declares a zoo (`fixtures/zoo.toml`): triggers, behaviours, recipes, and what is made of them."""
 
 from __future__ import annotations
 
@@ -79,9 +79,13 @@ class Misaligned(_Closed):
 
 
 class Grid(_Closed):
-    """The zoo as its file declares it."""
+    """A zoo as its file declares it.
 
-    quick: list[str]
+    Attributes:
+        quick: the organisms of the quick benchmark; without them it is all.
+    """
+
+    quick: list[str] = Field(default_factory=list)
     bases: dict[str, ZooBase]
     triggers: dict[str, TriggerSpec]
     behaviours: dict[str, BehaviourSpec]
