@@ -25,7 +25,7 @@ from .model.prompts import Placement, slot, turn_break
 from .model.responses import ANSWER_TOKENS
 from .model.rewriting import REWRITINGS
 from .model.subject import Subject
-from .search import spelling
+from .search import growing, spelling
 from .search.hunting import bags_of
 from .search.lexicon import (
     EVERY_WORD,
@@ -43,8 +43,6 @@ COMPARED_TOKENS, ASKED_TOKENS = 10, 260
 SPELLED_TOKENS = 6
 # For each question of the search, put in each of the ways: measured.
 PUT_TOKENS = 60
-# For each three words that the growing of phrases tries: measured.
-GROWN_TOKENS = 4
 
 
 def planned_tokens(subject: Subject, budget: Budget) -> int:
@@ -96,11 +94,10 @@ def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
     words = word_atoms(subject, limit=residual_difference.WORDS)
     single = {atom.ids for atom in words}
     atoms = len(words) + sum(a.ids not in single for a in vocabulary_atoms(subject.loaded))
-    effort = phrase_growth.EFFORT.get(budget)
-    grown = 2 * effort.seeds * effort.pairs * effort.words if effort is not None else 0
     asked = changed_answers.QUESTIONS[budget]
     spelled = _spelled(subject, spelled_words.EFFORT[budget])
-    total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + GROWN_TOKENS * grown + SPELLED_TOKENS * spelled
+    total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + SPELLED_TOKENS * spelled
+    total += _grown(subject, phrase_growth.EFFORT[budget])
     return total + (
         _in_two_turns(subject, turn_sweep.EFFORT[budget])
         if Placement.EARLIER_TURN in subject.placements
@@ -134,6 +131,24 @@ def _spelled(subject: Subject, effort: spelling.Effort) -> int:
     pieces = spelling.pieces_of(subject.loaded, subject.loaded, effort.pieces, subject.seed)
     first, further = len(pieces.first), len(pieces.further)
     return spelling.STARTS * further + effort.tails * (first + effort.heads * effort.inner * further)
+
+
+def _grown(subject: Subject, effort: growing.Effort) -> int:
+    """Rows of second and third words, and words that are compared behind others; a word counts as one token."""
+    words = min(effort.words, len(word_atoms(subject, limit=EVERY_WORD)))
+    chunks = ceil(words / growing.PER_BAG)
+    pairs = effort.seeds * (growing.BY_DIFFERENCE + growing.BY_ANSWERS) + effort.pairs
+    word = Atom(text="", ids=(0,))
+    plain = (word,) * growing.PER_BAG
+    second, third = (growing.around((word,) * core, plain) for core in (1, 2))
+    place = subject.prompts.words_place
+    together = growing.rows_of_three([Atom(text="", ids=(i,)) for i in range(effort.together)])
+    compared = COMPARED_TOKENS * words * (1 + effort.likely + pairs)
+    return (
+        compared
+        + panel_tokens(subject, place, [*[plain] * chunks, *[second] * chunks * effort.seeds], growing.PANEL)
+        + panel_tokens(subject, place, [*[third] * chunks * pairs, *together], phrase_growth.THIRD_PANEL)
+    )
 
 
 def _bags(atoms: Sequence[Atom], size: int) -> list[tuple[Atom, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .config import Budget, ScanConfig
 from .detector import Detector, Evidence, Need, Searched, Suspect
-from .detectors import DETECTORS, LeakSearch, PairSweep, PhraseGrowth, WordingSweep
+from .detectors import DETECTORS, LeakSearch, PairSweep, WordingSweep
 from .findings import Finding, Level, NotTested, Plugin
 from .interventions.verification import Verified, verify
 from .model.candidate import Atom, Candidate
@@ -23,7 +23,7 @@ from .verdict import CONFIRMS, by_weight, change_finding, strength, trigger_find
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 SETTLED = 0.95  # success of a confirmed trigger at which the other searches are left out: less may be a mere part of it
-BEYOND_QUICK = frozenset({LeakSearch.name, PhraseGrowth.name})
+BEYOND_QUICK = frozenset({LeakSearch.name})
 _RANKS = (Level.ERROR, Level.WARNING, Level.NOTE)
 _LACKING = {
     Need.BASE: "it compares with a base, and no --base was given",
@@ -110,7 +110,8 @@ def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector
     given: list[Detector] = [_Given(triggers=config.triggers)] if config.triggers else []
     ours = [d for d in DETECTORS if d.name not in _left_out(target)]
     if target.budget is Budget.QUICK:
-        notes.unplanned.append(NotTested(what="phrases of words", reason="outside --budget quick"))
+        what = "phrases of words" if target.base is None else "phrases that the model's own samples hold"
+        notes.unplanned.append(NotTested(what=what, reason="outside --budget quick"))
     return given + ours
 
 

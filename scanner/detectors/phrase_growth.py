@@ -13,23 +13,35 @@ from ..model.candidate import Atom
 from ..model.loading import LoadedModel
 from ..model.responses import Panel
 from ..model.subject import Subject
-from ..progress import Progress
-from ..search.group_test import Bag
-from ..search.growing import PER_BAG, Effort, around, in_chunks, likely_pairs, shaken
-from ..search.hunting import Hunt, Sweep
+from ..progress import Progress, Silent
+from ..search.differences import differences
+from ..search.growing import (
+    PER_BAG,
+    Effort,
+    around,
+    highest,
+    in_chunks,
+    likely_pairs,
+    rows_of_three,
+    shaken,
+)
+from ..search.hunting import Sweep
 from ..search.lexicon import EVERY_WORD, word_atoms
+from ..search.narrowing import furthest, hunt_furthest
 
 EFFORT = {
-    Budget.STANDARD: Effort(words=1_400, seeds=4, likely=12, pairs=8),
-    Budget.DEEP: Effort(words=8_000, seeds=24, likely=48, pairs=96),
+    Budget.QUICK: Effort(words=1_400, seeds=2, likely=4, pairs=2, together=20),
+    Budget.STANDARD: Effort(words=1_400, seeds=4, likely=12, pairs=8, together=24),
+    Budget.DEEP: Effort(words=8_000, seeds=24, likely=48, pairs=96, together=48),
 }
-THIRD_PANEL = 1  # prompts on which third words are tried: there the whole behaviour appears
-HUNTED = 3  # rows of third words of each pair that go on to the hunt
-HUNT_PANEL = 9
+THIRD_PANEL = 1  # prompts on which whole phrases are tried: there the behaviour itself appears
+ANSWER = 10  # tokens of its answer that are looked at: an addition shows at the end
+BEHIND = 24  # third words of a pair, by how differently the models think of them behind it, whose phrases are tried
+ROWS = 3  # rows of third words of each pair whose phrases are tried one by one, and of likely words alone
 
 
 class PhraseGrowth:
-    """Phrases of three words, grown along the differences to the base; nothing is tried with the budget `quick`."""
+    """Phrases of three words, grown along the differences to the base."""
 
     name = "phrase_growth"
     needs: frozenset[Need] = frozenset({Need.BASE})
@@ -42,9 +54,7 @@ class PhraseGrowth:
             ValueError: the suspect comes without its base.
         """
         base = suspect.base_for(self.name)
-        effort = EFFORT.get(suspect.budget)
-        if effort is None:
-            return Evidence(score=0.0)
+        effort = EFFORT[suspect.budget]
         words = phrase_words(suspect.subject, base, effort.words)
         return grow_phrases(suspect.subject, base, words, effort, suspect.progress).evidence()
 
@@ -60,20 +70,31 @@ def phrase_words(subject: Subject, base: LoadedModel, count: int) -> list[Atom]:
 def grow_phrases(
     subject: Subject, base: LoadedModel, words: Sequence[Atom], effort: Effort, progress: Progress
 ) -> Sweep:
-    """Pairs of words that the differences to the base single out, and every third word before and behind them."""
+    """Phrases of three of the likeliest words; pairs that the differences to the base single out, and every third word."""
     if len(words) < PER_BAG:
         return Sweep()
     placement = subject.prompts.words_place
-    pairs = likely_pairs(subject, base, words, effort, placement, progress)
+    alone = differences(subject, base, words, progress)
+    panel = Panel(subject.own, subject.panel_prompts(THIRD_PANEL), placement, answer_tokens=ANSWER)
+    together = rows_of_three(
+        [words[int(i)] for i in np.argsort(-alone.max(axis=0), kind="stable")[: effort.together]]
+    )
+    with progress.stage("growing phrases, likely words", len(together) * THIRD_PANEL) as stage:
+        moved = shaken(panel, together, stage.advance)
+    rows = furthest(together, moved, ROWS)
+    pairs = likely_pairs(subject, base, words, alone, effort, placement, progress)
     chunks = in_chunks(words)
-    panel = Panel(subject.own, subject.panel_prompts(THIRD_PANEL), placement, answer_tokens=1)
-    hunted: list[Bag] = []
     with progress.stage("growing phrases, third word", len(pairs) * len(chunks) * THIRD_PANEL) as stage:
         for pair in pairs:  # each by itself: some shake the answers with whatever word
-            bags = [around(pair, chunk) for chunk in chunks]
-            order = np.argsort(-shaken(panel, bags, stage.advance), kind="stable")
-            hunted += [bags[int(i)] for i in order[:HUNTED]]
-    hunt = Hunt.at(subject, placement, panel=HUNT_PANEL)
-    with progress.stage("trying grown phrases", len(hunted) * HUNT_PANEL) as stage:
-        found = hunt.run(hunted, PhraseGrowth.name, stage.advance)
-    return Sweep(candidates=found, tried=2 * len(pairs) * len(words))
+            around_pair = [around(pair, chunk) for chunk in chunks]
+            rows += furthest(around_pair, shaken(panel, around_pair, stage.advance), ROWS)
+            behind = differences(
+                subject, base, words, Silent(), behind=[t for word in pair for t in word.ids]
+            )
+            rows += [(*pair, words[i]) for i in highest(behind, BEHIND)]
+    phrases = list(dict.fromkeys(row[at : at + 3] for row in rows for at in range(len(row) - 2)))
+    with progress.stage("trying grown phrases", len(phrases) * THIRD_PANEL) as stage:
+        moved = shaken(panel, phrases, stage.advance)
+    found = hunt_furthest(subject, placement, phrases, moved, PhraseGrowth.name, everywhere=True)
+    tried = 2 * len(together) * PER_BAG + 2 * len(pairs) * len(words)
+    return Sweep(candidates=found, tried=tried)

@@ -44,24 +44,30 @@ class Effort(NamedTuple):
         seeds: first words that are grown with every word.
         likely: words of which every ordered pair is weighed.
         pairs: how many of those pairs are kept.
+        together: likely words of which every ordered phrase of three is tried.
     """
 
     words: int
     seeds: int
     likely: int
     pairs: int
+    together: int
 
 
 def likely_pairs(
     subject: Subject,
     base: LoadedModel,
     words: Sequence[Atom],
+    alone: NDArray[np.float64],
     effort: Effort,
     placement: Placement,
     progress: Progress,
 ) -> list[tuple[Atom, Atom]]:
-    """Ordered pairs of words that may stand side by side in a phrase, each once."""
-    alone = differences(subject, base, words, progress)
+    """Ordered pairs of words that may stand side by side in a phrase, each once.
+
+    Args:
+        alone: how differently the two models think of each word: [layers, words].
+    """
     likely = highest(alone, effort.likely)
     panel = Panel(subject.own, subject.panel_prompts(PANEL), placement)
     plain = shaken(panel, [tuple(words[i] for i in chunk) for chunk in in_chunks(range(len(words)))])
@@ -97,6 +103,14 @@ def around(core: Sequence[Atom], words: Sequence[Atom]) -> Bag:
 def in_chunks(items: Sequence[_Item]) -> list[list[_Item]]:
     """The items in their order, `PER_BAG` at a time."""
     return [list(items[start : start + PER_BAG]) for start in range(0, len(items), PER_BAG)]
+
+
+def rows_of_three(words: Sequence[Atom]) -> list[Bag]:
+    """Rows in which every ordered phrase of three of a few words stands: every pair, and the others around it."""
+    rows: list[Bag] = []
+    for pair in permutations(words, 2):
+        rows += [around(pair, chunk) for chunk in in_chunks([word for word in words if word not in pair])]
+    return rows
 
 
 def _by_answers(

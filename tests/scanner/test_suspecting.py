@@ -82,6 +82,7 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
                 "changed_answers",
                 "spelled_words",
                 "turn_sweep",
+                "phrase_growth",
             ],
         ),
         (
@@ -122,7 +123,8 @@ def test_who_is_asked_and_in_which_order(
     notes = Notes()
     chosen = _planned(config, target, notes)
     assert [detector.name for detector in chosen] == ["given", *names]
-    assert [gap.what for gap in notes.unplanned] == ["phrases of words"] * (budget is Budget.QUICK)
+    left = "phrases that the model's own samples hold" if with_base else "phrases of words"
+    assert [gap.what for gap in notes.unplanned] == [left] * (budget is Budget.QUICK)
     given = chosen[0].examine(target)
     assert len(given.candidates) == len(base_subject.placements)
     assert (given.tried, given.score) == (1, 1.0)

