@@ -46,7 +46,11 @@ class Case:
 
 
 def cases_of_zoo(entries: Sequence[ZooEntry], places: Places) -> list[Case]:
-    """The benchmark's organisms of the zoo that are planted and whose base is at hand."""
+    """The benchmark's organisms of a zoo that are planted and whose base is at hand.
+
+    Raises:
+        UsageError: a base has no backdoor of one text, whose trigger benign organisms could be lent.
+    """
     lent = {e.base: e.spec for e in reversed(entries) if e.spec.kind == "backdoor" and e.spec.trigger.text}
     made = []
     for entry in entries:
@@ -70,6 +74,10 @@ def cases_of_zoo(entries: Sequence[ZooEntry], places: Places) -> list[Case]:
             twins=entry.twins,
             axes=axes,
         )
+        if entry.spec.trigger.kind == "none" and entry.base not in lent:
+            raise UsageError(
+                f"the zoo has no backdoor of one text on {entry.base}; {entry.name} has to be lent its trigger"
+            )
         asked_as = entry.spec if entry.spec.trigger.kind != "none" else lent[entry.base]
         made.append(_case(truth, entry.spec, asked_as, places.of(entry), places.bases[entry.base]))
     return made

