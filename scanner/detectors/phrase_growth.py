@@ -55,16 +55,18 @@ class PhraseGrowth:
         """
         base = suspect.base_for(self.name)
         effort = EFFORT[suspect.budget]
-        words = phrase_words(suspect.subject, base, effort.words)
-        return grow_phrases(suspect.subject, base, words, effort, suspect.progress).evidence()
+        known = known_words(suspect.subject, base)
+        words = known[: effort.words]
+        random.Random(suspect.subject.seed).shuffle(words)
+        sweep = grow_phrases(suspect.subject, base, words, effort, suspect.progress)
+        sweep.shares["words that phrases were grown from"] = len(words) / max(1, len(known))
+        return sweep.evidence()
 
 
-def phrase_words(subject: Subject, base: LoadedModel, count: int) -> list[Atom]:
-    """Whole words that both models know, those of the fewest tokens, in random order."""
+def known_words(subject: Subject, base: LoadedModel) -> list[Atom]:
+    """Whole words that both models know, those of the fewest tokens first."""
     words = sorted(word_atoms(subject, limit=EVERY_WORD), key=lambda atom: len(atom.ids))
-    words = [atom for atom in words if base.knows(atom.ids)][:count]
-    random.Random(subject.seed).shuffle(words)
-    return words
+    return [atom for atom in words if base.knows(atom.ids)]
 
 
 def grow_phrases(
