@@ -50,7 +50,12 @@ class Plugin(Record):
 
 
 class Manifest(Record):
-    """What was scanned, with what, and how to repeat it."""
+    """What was scanned, with what, and how to repeat it.
+
+    Attributes:
+        passes: forward passes at a time, by the cores that the scan had: with as many, a scan repeats itself. 0 where
+            no model ran.
+    """
 
     checkpoint: str
     files: dict[str, str] = Field(default_factory=dict)
@@ -60,6 +65,7 @@ class Manifest(Record):
     plugins: list[Plugin] = Field(default_factory=list)
     device: str = "cpu"
     dtype: str = "float32"
+    passes: int = 0
     seed: int = 0
     budget: str = "standard"
     prompt_set: str = ""
