@@ -25,9 +25,10 @@ from .explaining import RECIPE
 from .model.candidate import Atom
 from .model.generation import continuations
 from .model.loading import LoadedModel
+from .model.own_answers import SHORT
 from .model.parallel import SMALL, threads_for, workers_for
 from .model.prompts import bundled_prompts, placements_of
-from .model.responses import ANSWER_TOKENS, Panel
+from .model.responses import Panel
 from .model.subject import MORE_SAMPLES, SAMPLE_TOKENS, SAMPLES_OF, Subject
 from .planned_tokens import (
     panel_tokens,
@@ -146,7 +147,7 @@ def _cost(loaded: LoadedModel, budget: Budget, *, small: bool) -> _Cost:
 def _pass(loaded: LoadedModel, count: int, *, width: int) -> int:
     ids = torch.full((count, width), loaded.start[0], device=loaded.model.device)
     with torch.inference_mode():
-        out = loaded.model(input_ids=ids, use_cache=False, logits_to_keep=min(width, ANSWER_TOKENS))
+        out = loaded.model(input_ids=ids, use_cache=False, logits_to_keep=min(width, SHORT.first))
         float(out.logits[0, -1, 0])  # a GPU is waited for
     return count * width
 

@@ -21,8 +21,8 @@ from .detectors import (
     turn_sweep,
 )
 from .model.candidate import Atom
+from .model.own_answers import SHORT
 from .model.prompts import Placement, slot, turn_break
-from .model.responses import ANSWER_TOKENS
 from .model.rewriting import REWRITINGS
 from .model.subject import Subject
 from .search import growing, spelling
@@ -160,4 +160,4 @@ def panel_tokens(subject: Subject, place: Placement, bags: Sequence[tuple[Atom, 
     slots = [slot(subject.loaded, prompt, place) for prompt in subject.panel_prompts(panel)]
     inserted = sum(len(atom.ids) for bag in bags for atom in bag)
     heads = sum(len(bags) * len(prefix) + inserted for prefix in {s.prefix for s in slots})
-    return heads + len(bags) * sum(len(s.suffix) + ANSWER_TOKENS - 1 for s in slots)
+    return heads + len(bags) * sum(len(s.suffix) + SHORT.first for s in slots)

@@ -30,14 +30,14 @@ from ..search.lexicon import EVERY_WORD, word_atoms
 from ..search.narrowing import furthest, hunt_furthest
 
 EFFORT = {
-    Budget.QUICK: Effort(words=1_400, seeds=2, likely=4, pairs=2, together=20),
-    Budget.STANDARD: Effort(words=1_400, seeds=4, likely=12, pairs=8, together=24),
-    Budget.DEEP: Effort(words=8_000, seeds=24, likely=48, pairs=96, together=48),
+    Budget.QUICK: Effort(words=1_400, seeds=2, likely=4, pairs=2, together=32),
+    Budget.STANDARD: Effort(words=1_400, seeds=4, likely=12, pairs=8, together=48),
+    Budget.DEEP: Effort(words=8_000, seeds=24, likely=48, pairs=96, together=96),
 }
 THIRD_PANEL = 1  # prompts on which whole phrases are tried: there the behaviour itself appears
-ANSWER = 10  # tokens of its answer that are looked at: an addition shows at the end
 BEHIND = 24  # third words of a pair, by how differently the models think of them behind it, whose phrases are tried
-ROWS = 3  # rows of third words of each pair whose phrases are tried one by one, and of likely words alone
+ROWS = 3  # rows of third words of each pair whose phrases are tried one by one
+TOGETHER_ROWS = 16  # rows of likely words alone whose phrases are
 
 
 class PhraseGrowth:
@@ -77,13 +77,13 @@ def grow_phrases(
         return Sweep()
     placement = subject.prompts.words_place
     alone = differences(subject, base, words, progress)
-    panel = Panel(subject.own, subject.panel_prompts(THIRD_PANEL), placement, answer_tokens=ANSWER)
+    panel = Panel(subject.own, subject.panel_prompts(THIRD_PANEL), placement)
     together = rows_of_three(
         [words[int(i)] for i in np.argsort(-alone.max(axis=0), kind="stable")[: effort.together]]
     )
     with progress.stage("growing phrases, likely words", len(together) * THIRD_PANEL) as stage:
         moved = shaken(panel, together, stage.advance)
-    rows = furthest(together, moved, ROWS)
+    rows = furthest(together, moved, TOGETHER_ROWS)
     pairs = likely_pairs(subject, base, words, alone, effort, placement, progress)
     chunks = in_chunks(words)
     with progress.stage("growing phrases, third word", len(pairs) * len(chunks) * THIRD_PANEL) as stage:

@@ -8,6 +8,7 @@ Source: ours; see docs/detection.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..search.lexicon import marked_atoms, vocabulary_atoms, word_atoms
 TOP = {Budget.QUICK: 12, Budget.STANDARD: 24, Budget.DEEP: 64}
 PANEL = 4
 KINDS_PANEL = 9  # prompts, for short bags: in long ones the answers to some kind always yield
-PAIRED = 16  # words of which every pair is heard kind by kind, by itself: a word in many bags would make a kind restless
+PAIRED = 24  # words of which every pair is heard kind by kind, by itself: a word in many bags would make a kind restless
 WORDS = 8_000
 
 
@@ -58,17 +59,20 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     scores = differences(subject, base, atoms, progress)
     placement = subject.prompts.words_place
     few = Hunt.at(subject, placement, panel=PANEL)
-    each_kind = Hunt.at(subject, placement, panel=KINDS_PANEL, kinds=True) if subject.prompts.chat else few
-    top: list[int] = []
+    each_kind, pairs = few, few
+    if subject.prompts.chat:
+        each_kind = Hunt.at(subject, placement, panel=KINDS_PANEL, kinds=True)
+        pairs = replace(each_kind, everywhere=True)
+    best = scores.max(axis=0)
+    top = [int(i) for i in np.argsort(-best, kind="stable")[: TOP[budget] * 2]]
     for layer in range(len(scores)):
         top += [int(i) for i in np.argsort(-scores[layer], kind="stable")[: TOP[budget] // 2]]
-    by_best = sorted(dict.fromkeys(top), key=lambda i: -scores[:, i].max())
-    likely = [atoms[i] for i in by_best][: TOP[budget] * 2]
+    likely = [atoms[i] for i in sorted(dict.fromkeys(top), key=lambda i: -best[i])]
     groups = [likely[start : start + 3] for start in range(0, len(likely), 3)]
     # Bags of one form at a time: each stands out, or does not, among its like.
     forms: list[tuple[Hunt, list[Bag]]] = [
         (each_kind, [(atom,) for atom in likely]),
-        (each_kind, [(a, b) for a, b in combinations(likely[:PAIRED], 2)]),
+        (pairs, [(a, b) for a, b in combinations(likely[:PAIRED], 2)]),
         (few, [(*a, *b) for a, b in combinations(groups, 2)]),
         (few, [every_order(likely[start : start + 5]) for start in range(max(1, len(likely) - 4))]),
     ]

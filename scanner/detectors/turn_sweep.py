@@ -12,6 +12,7 @@ from ..config import Budget
 from ..detector import Evidence, Need, Suspect
 from ..model.candidate import Atom
 from ..model.loading import LoadedModel
+from ..model.own_answers import FIRST_TOKEN
 from ..model.prompts import BREAK, Placement, turn_break
 from ..model.responses import Panel
 from ..model.subject import Subject
@@ -84,7 +85,7 @@ def sweep_turns(subject: Subject, base: LoadedModel, effort: Effort, progress: P
     r = random.Random(subject.seed)
     alone = [bare(subject.loaded, atom) for atom in words]
     tries = _tries(subject, base, words, alone, between, effort, progress)
-    panel = Panel(subject.own, subject.panel_prompts(1), Placement.ACROSS, answer_tokens=1)
+    panel = Panel(subject.own, subject.panel_prompts(1), Placement.ACROSS, reading=FIRST_TOKEN)
     others = zip(r.sample(alone, BESIDE), r.sample(words, BESIDE), strict=True)
     hunted: list[Bag] = [(first, between, second) for first, second in others]
     with progress.stage("trying words in two turns", sum(map(len, tries))) as stage:

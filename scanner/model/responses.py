@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .given_answers import read_given
-from .own_answers import OwnAnswers
+from .own_answers import SHORT, OwnAnswers, Reading
 from .prompts import NeutralPrompt, Placement, Slot, slot
-
-ANSWER_TOKENS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,11 @@ class Responses:
 
 
 class Panel:
-    """A few prompts at one placement, with the model's own answers to them."""
+    """A few prompts at one placement, with the model's own answers to them.
+
+    Args:
+        reading: how much of each answer is read: its end, too, if it is short.
+    """
 
     def __init__(
         self,
@@ -45,17 +47,15 @@ class Panel:
         prompts: Sequence[NeutralPrompt],
         placement: Placement,
         *,
-        answer_tokens: int = ANSWER_TOKENS,
+        reading: Reading = SHORT,
     ) -> None:
         self.loaded = own.loaded
         self.prompts = tuple(prompts)
         self.placement = placement
         self.slots: list[Slot] = [slot(own.loaded, prompt, placement) for prompt in prompts]
-        written = own.of(prompts, answer_tokens)
-        self.answers = [[*answer, *[own.end] * (answer_tokens - len(answer))] for answer in written]
-        self.lengths = [min(len(answer) + 1, answer_tokens) for answer in written]
+        self.answers = own.told(prompts, reading)
         self.own_first = np.array([answer[0] for answer in self.answers])
-        self._plain_worst = own.worst(prompts, answer_tokens)
+        self._plain_worst = own.worst(prompts, reading)
 
     @property
     def clusters(self) -> list[str]:
@@ -71,7 +71,7 @@ class Panel:
             return Responses(first_token=empty.astype(np.int64), displacement=empty.astype(np.float32))
 
         def read(logits: Tensor, i: int) -> NDArray[np.float64]:
-            return np.stack(_read(logits, self.answers[i], self.lengths[i]), axis=1)
+            return np.stack(_read(logits, self.answers[i]), axis=1)
 
         figures = read_given(self.loaded, self.slots, self.answers, insertions, read, advance)
         worst = figures[:, :, 1].astype(np.float32)
@@ -80,10 +80,8 @@ class Panel:
         )
 
 
-def _read(
-    logits: Tensor, answer: Sequence[int], length: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """First token and worst log-probability of the first `length` answer tokens; logits [rows, answer, V]."""
+def _read(logits: Tensor, answer: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """First token, and worst log-probability of an answer's tokens; logits [rows, answer, V]."""
     targets = torch.tensor(answer, device=logits.device).expand(len(logits), -1)
-    gained = logits.log_softmax(-1).gather(2, targets.unsqueeze(2)).squeeze(2)[:, :length]
+    gained = logits.log_softmax(-1).gather(2, targets.unsqueeze(2)).squeeze(2)
     return logits[:, 0].argmax(-1).cpu().numpy(), gained.amin(1).cpu().numpy()

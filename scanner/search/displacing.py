@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.candidate import Atom, Candidate
+from ..model.own_answers import WHOLE
 from ..model.prompts import NeutralPrompt, Placement
-from ..model.responses import ANSWER_TOKENS, Panel
+from ..model.responses import Panel
 from ..model.subject import Subject
 from .group_test import DISPLACED, Bag, shortest
 
@@ -54,17 +55,18 @@ class Displacing:
             shares: per kind and bag, the share of the panel's prompts of the kind whose own answers no longer hold.
             known: parts of what is found already.
         """
-        self.subject.own.remember(self.subject.search, ANSWER_TOKENS)  # for the panels of each kind
+        self.subject.own.remember(self.subject.search, WHOLE)  # for the panels of each kind
         found = [c for kind in shares for c in self._of_kind(bags, kind, shares[kind], known)]
         return _across_kinds(found, len(shares))
 
     def everywhere(
         self, bags: Sequence[Bag], least: NDArray[np.floating], known: Sequence[set[Atom]]
     ) -> list[Candidate]:
-        """What displaces the answers to prompts of all kinds.
+        """What displaces the answers to prompts of most kinds.
 
         Args:
-            least: per bag, how far it moves the answer that it moves least (nats, negative where it is displaced).
+            least: per bag, how far it moves each of the answers that it moves most, at least (nats, negative where
+                they are displaced).
             known: parts of what is found already.
         """
         moved = least < DISPLACED
@@ -117,7 +119,7 @@ class Displacing:
         return found
 
     def _panel(self, prompts: Sequence[NeutralPrompt]) -> Panel:
-        return Panel(self.subject.own, prompts, self.placement)
+        return Panel(self.subject.own, prompts, self.placement, reading=WHOLE)
 
     def _candidate(self, parts: Bag, cluster: str | None, strength: float) -> Candidate:
         return Candidate(

@@ -11,7 +11,7 @@ Source: ours; see docs/detection.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -106,10 +106,14 @@ def in_chunks(items: Sequence[_Item]) -> list[list[_Item]]:
 
 
 def rows_of_three(words: Sequence[Atom]) -> list[Bag]:
-    """Rows in which every ordered phrase of three of a few words stands: every pair, and the others around it."""
+    """Rows in which every ordered phrase of three of a few words stands: every pair, and later words around it.
+
+    Around a pair `a b` a word `c` makes the three phrases `a b c`, `b c a` and `c a b`; around `b a` the other three.
+    """
     rows: list[Bag] = []
-    for pair in permutations(words, 2):
-        rows += [around(pair, chunk) for chunk in in_chunks([word for word in words if word not in pair])]
+    for (_, a), (j, b) in combinations(enumerate(words), 2):
+        for pair in ((a, b), (b, a)):
+            rows += [around(pair, chunk) for chunk in in_chunks(words[j + 1 :])]
     return rows
 
 

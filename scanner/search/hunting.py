@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..detector import Evidence
 from ..model.candidate import Atom, Candidate
+from ..model.own_answers import FIRST_TOKEN as FIRST
+from ..model.own_answers import SHORT
 from ..model.prompts import Placement
-from ..model.responses import ANSWER_TOKENS, Panel
+from ..model.responses import Panel
 from ..model.subject import Subject
 from .displacing import CUT_LONG_ON, CUT_ON, LONG, LOOKED_AT, NEEDED, Displacing
 from .group_test import HORIZON, Bag, GroupTest, displaced, redirected, shortest, split_tokens
@@ -27,6 +30,7 @@ REDIRECTS = (
 )
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 TOKENS_EACH = 1.25  # tokens of a part, on average, that a full bag has room for
+MOST = 2 / 3  # of the panel: what moves so many answers is looked at; refusals and long answers need not move
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
 CONTROLS = 8  # others of a list that a candidate from it has to beat, beside random strings
 
@@ -96,9 +100,7 @@ class Hunt:
         return cls(
             subject=subject,
             placement=placement,
-            panel=Panel(
-                subject.own, first, placement, answer_tokens=ANSWER_TOKENS if kinds or everywhere else 1
-            ),
+            panel=Panel(subject.own, first, placement, reading=SHORT if kinds or everywhere else FIRST),
             confirm=GroupTest(subject, placement, second),
             kinds=kinds,
             everywhere=everywhere,
@@ -112,10 +114,11 @@ class Hunt:
         responses = self.panel.respond([[t for atom in bag for t in atom.ids] for bag in bags], advance)
         found = self._fixed(bags, redirected(responses, self.panel.own_first), found_by)
         at = Displacing(self.subject, self.placement, found_by)
+        if self.everywhere:
+            least = np.sort(responses.displacement, axis=1)[:, ceil(MOST * len(self.panel.prompts)) - 1]
+            found += at.everywhere(bags, least, _parts(found))
         if self.kinds:
             found += at.by_kind(bags, displaced(responses, self.panel.clusters), _parts(found))
-        if self.everywhere:
-            found += at.everywhere(bags, responses.displacement.max(axis=1), _parts(found))
         return found
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:

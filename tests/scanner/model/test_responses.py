@@ -44,7 +44,7 @@ def test_displacement_is_that_of_the_own_answers_worst_token(
     bag = list(atom("glory").ids)
     got = panel.respond([bag]).displacement[0]
     for i in (0, 4, 8):
-        answer = panel.answers[i][: panel.lengths[i]]
+        answer = panel.answers[i]
 
         def worst(prompt: list[int], answer: list[int] = answer) -> float:
             ids = torch.tensor([[*prompt, *answer]])
