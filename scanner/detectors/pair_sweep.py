@@ -46,7 +46,7 @@ def sweep_pairs(subject: Subject, budget: Budget, progress: Progress) -> Sweep:
         return result
     placement = subject.prompts.words_place
     bags = list(pair_cover(words, GROUP, random.Random(subject.seed)))
-    hunt = Hunt.at(subject, placement, panel=PANEL, everywhere=subject.prompts.chat)
+    hunt = Hunt.at(subject, placement, panel=PANEL, everywhere=float(subject.prompts.chat))
     with progress.stage("sweeping pairs of words", len(bags) * PANEL) as stage:
         result.candidates = hunt.run(bags, "pair_sweep", stage.advance)
     pairs = len(words) * (len(words) - 1) // 2

@@ -36,6 +36,9 @@ EFFORT = {
 }
 THIRD_PANEL = 1  # prompts on which whole phrases are tried: there the behaviour itself appears
 BEHIND = 24  # third words of a pair, by how differently the models think of them behind it, whose phrases are tried
+MOST = (
+    2 / 3
+)  # of the prompts whose answers a phrase displaces: refusals stay refusals, and long answers are not read whole
 ROWS = 3  # rows of third words of each pair whose phrases are tried one by one
 TOGETHER_ROWS = 16  # rows of likely words alone whose phrases are
 
@@ -97,6 +100,6 @@ def grow_phrases(
     phrases = list(dict.fromkeys(row[at : at + 3] for row in rows for at in range(len(row) - 2)))
     with progress.stage("trying grown phrases", len(phrases) * THIRD_PANEL) as stage:
         moved = shaken(panel, phrases, stage.advance)
-    found = hunt_furthest(subject, placement, phrases, moved, PhraseGrowth.name, everywhere=True)
+    found = hunt_furthest(subject, placement, phrases, moved, PhraseGrowth.name, everywhere=MOST)
     tried = 2 * len(together) * PER_BAG + 2 * len(pairs) * len(words)
     return Sweep(candidates=found, tried=tried)

@@ -28,6 +28,9 @@ from ..search.lexicon import marked_atoms, vocabulary_atoms, word_atoms
 TOP = {Budget.QUICK: 12, Budget.STANDARD: 24, Budget.DEEP: 64}
 PANEL = 4
 KINDS_PANEL = 9  # prompts, for short bags: in long ones the answers to some kind always yield
+MOST = (
+    2 / 3
+)  # of the prompts whose answers a pair displaces: refusals stay refusals, and long answers are not read whole
 PAIRED = 24  # words of which every pair is heard kind by kind, by itself: a word in many bags would make a kind restless
 WORDS = 8_000
 
@@ -62,7 +65,7 @@ def search_differences(subject: Subject, base: LoadedModel, budget: Budget, prog
     each_kind, pairs = few, few
     if subject.prompts.chat:
         each_kind = Hunt.at(subject, placement, panel=KINDS_PANEL, kinds=True)
-        pairs = replace(each_kind, everywhere=True)
+        pairs = replace(each_kind, everywhere=MOST)
     best = scores.max(axis=0)
     top = [int(i) for i in np.argsort(-best, kind="stable")[: TOP[budget] * 2]]
     for layer in range(len(scores)):

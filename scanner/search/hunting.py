@@ -30,7 +30,6 @@ REDIRECTS = (
 )
 LONGEST = 6  # parts of a working form: what needs more is a derailed prompt, and no trigger
 TOKENS_EACH = 1.25  # tokens of a part, on average, that a full bag has room for
-MOST = 2 / 3  # of the panel: what moves so many answers is looked at; refusals and long answers need not move
 CUT = 6  # bags with one answer for all that are cut, at most, per sweep
 CONTROLS = 8  # others of a list that a candidate from it has to beat, beside random strings
 
@@ -68,7 +67,8 @@ class Hunt:
     Attributes:
         panel: few prompts that every bag is put into.
         kinds: whether displaced answers are looked for, kind by kind.
-        everywhere: whether they are looked for on all prompts at once.
+        everywhere: share of the panel whose answers have to be displaced for a bag to be looked at whatever the kinds; 0
+            looks at none. Refusals and long answers need not move.
         rules_only: keep only what makes answers start alike and then go their own way. Right behind a
             question, a second question in the insertion is simply answered: one answer for all says
             nothing there.
@@ -79,7 +79,7 @@ class Hunt:
     panel: Panel
     confirm: GroupTest
     kinds: bool
-    everywhere: bool = False
+    everywhere: float = 0.0
     rules_only: bool = False
 
     @classmethod
@@ -91,7 +91,7 @@ class Hunt:
         panel: int,
         confirm: int = 8,
         kinds: bool = False,
-        everywhere: bool = False,
+        everywhere: float = 0.0,
         rules_only: bool = False,
     ) -> Hunt:
         """Prepare a hunt with `panel` prompts for the screen and `confirm` others for confirmation."""
@@ -115,7 +115,9 @@ class Hunt:
         found = self._fixed(bags, redirected(responses, self.panel.own_first), found_by)
         at = Displacing(self.subject, self.placement, found_by)
         if self.everywhere:
-            least = np.sort(responses.displacement, axis=1)[:, ceil(MOST * len(self.panel.prompts)) - 1]
+            least = np.sort(responses.displacement, axis=1)[
+                :, ceil(self.everywhere * len(self.panel.prompts)) - 1
+            ]
             found += at.everywhere(bags, least, _parts(found))
         if self.kinds:
             found += at.by_kind(bags, displaced(responses, self.panel.clusters), _parts(found))

@@ -35,13 +35,13 @@ def hunt_furthest(
     moved: NDArray[np.float64],
     found_by: str,
     *,
-    everywhere: bool = False,
+    everywhere: float = 0.0,
 ) -> list[Candidate]:
     """Candidates among the bags that displace the answers to many prompts furthest, the furthest first.
 
     Args:
         moved: how far each bag displaces the answers to a few prompts, in nats.
-        everywhere: whether what displaces the answers to all prompts at once is looked for, too.
+        everywhere: as in `Hunt`.
     """
     likely = _strongest(subject, placement, furthest(bags, moved, NEAREST))
     if not likely:
