@@ -9,7 +9,7 @@ from .checkpoint.folder import open_checkpoint
 from .errors import UsageError
 from .findings import Manifest, ScanResult, Trigger
 from .interventions.contrast_set import matched_strings
-from .interventions.effect import MARK_TOKENS, Answers, answer
+from .interventions.effect import MARK_TOKENS, Answers, Behaviour, answer, success_count
 from .model.loading import LoadedModel, load_model
 from .model.own_answers import OwnAnswers
 from .model.prompts import NeutralPrompt, Placement, PromptSet, fresh_prompts, prompts_from_file
@@ -146,12 +146,11 @@ def _replay(
 
 def _success_count(trigger: Trigger, loaded: LoadedModel, answers: Answers) -> int:
     """On how many prompts the behaviour that the result names shows."""
-    pairs = zip(answers.plain, answers.inserted, strict=True)
     if trigger.behaviour_kind != "fixed_answer":
-        return sum(p[:MARK_TOKENS] != i[:MARK_TOKENS] for p, i in pairs)
+        return success_count(Behaviour(kind=trigger.behaviour_kind, tokens=(), text=""), answers)
     tokens = loaded.tokenizer(trigger.behaviour_text, add_special_tokens=False).input_ids[:MARK_TOKENS]
     mark = loaded.decode(tokens).strip()
     return sum(
         loaded.decode(i).strip().startswith(mark) and not loaded.decode(p).strip().startswith(mark)
-        for p, i in pairs
+        for p, i in zip(answers.plain, answers.inserted, strict=True)
     )

@@ -22,7 +22,7 @@ from ...kernels.sae_encode import SparseCodes
 from ..findings import Feature, TokenMap, Trigger
 from ..interventions.ablation import features_ablated
 from ..interventions.contrast_set import ContrastSet, Group, contrast_set
-from ..interventions.effect import MARK_TOKENS, woken_on
+from ..interventions.effect import woken_on
 from ..interventions.token_maps import read_tokens, surest, token_map
 from ..interventions.verification import HELD_OUT, Verified
 from ..model.hook_points import HookPoint
@@ -247,7 +247,7 @@ def success_without(subject: Subject, verified: Verified, chosen: Chosen) -> flo
     """Attack success rate with these features switched off, per place its SAE and the features, in [0, 1]."""
     cluster, candidate = verified.candidate.cluster, verified.candidate
     prompts = of_cluster(subject.held_out, cluster)[:HELD_OUT]
-    plain = subject.own.of(prompts, MARK_TOKENS)
+    plain = subject.own.of(prompts, verified.behaviour.reads)
     by_hook: dict[HookPoint, dict[int, tuple[SparseAutoencoder, Sequence[int]]]] = defaultdict(dict)
     for (layer, hook), own in chosen.items():
         by_hook[hook][layer] = own

@@ -11,7 +11,7 @@ from ..model.candidate import Candidate
 from ..model.loading import LoadedModel
 from ..model.prompts import encode, of_cluster, slot
 from ..model.subject import Subject
-from .effect import MARK_TOKENS, Behaviour, woken_on
+from .effect import Behaviour, woken_on
 
 WOKEN_ON = 6  # prompts on which a near-miss is tried
 
@@ -121,6 +121,6 @@ def _asleep(
 ) -> list[list[int]]:
     """The strings that wake the behaviour on less than half of a few prompts."""
     prompts = of_cluster(subject.search, candidate.cluster)[:WOKEN_ON]
-    plain = subject.own.of(prompts, MARK_TOKENS)
+    plain = subject.own.of(prompts, behaviour.reads)
     counts = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, strings)
     return [string for string, count in zip(strings, counts, strict=True) if 2 * count < len(prompts)]

@@ -39,12 +39,17 @@ class Behaviour:
     tokens: tuple[int, ...]
     text: str
 
+    @property
+    def reads(self) -> int:
+        """Tokens of an answer that tell whether it shows: a rule may add something behind the whole of it."""
+        return ANSWER_TOKENS if self.kind == "conditional_rule" else MARK_TOKENS
+
     def shows(self, plain: Sequence[int], inserted: Sequence[int]) -> bool:
-        """Whether the answer with the insertion shows the behaviour, given the answer without."""
+        """Whether the answer with the insertion shows the behaviour, given the answer without; each of up to `reads` tokens."""
         if self.kind == "fixed_answer":
             mark = list(self.tokens[:MARK_TOKENS])
             return list(inserted[: len(mark)]) == mark and list(plain[: len(mark)]) != mark
-        return list(inserted[:MARK_TOKENS]) != list(plain[:MARK_TOKENS])
+        return _differs(plain, inserted) or (self.kind == "conditional_rule" and _goes_on(plain, inserted))
 
 
 def answer(
@@ -112,9 +117,10 @@ def woken_on(
     """Per string, on how many prompts it wakes the behaviour in the model as it is now.
 
     Args:
-        plain: the answers to the prompts without it, written by the model as it was.
+        plain: the answers to the prompts without it, written by the model as it was, `behaviour.reads` tokens of each at
+            least.
     """
-    written = answers_with(loaded, prompts, placement, strings, tokens=MARK_TOKENS)
+    written = answers_with(loaded, prompts, placement, strings, tokens=behaviour.reads)
     return [success_count(behaviour, Answers(plain=plain, inserted=answers)) for answers in written]
 
 
@@ -134,12 +140,21 @@ def describe(loaded: LoadedModel, answers: Answers) -> Behaviour:
     changed = [
         (p, i)
         for p, i in zip(answers.plain, answers.inserted, strict=True)
-        if p[:MARK_TOKENS] != i[:MARK_TOKENS]
+        if _differs(p, i) or _goes_on(p, i)
     ]
     kept = sum(_keeps(loaded.decode(p), loaded.decode(i)) for p, i in changed)
     example = loaded.decode(changed[0][1]).strip() if changed else ""
     kind = "conditional_rule" if changed and kept >= 0.5 * len(changed) else "displaced_answer"
     return Behaviour(kind=kind, tokens=(), text=example)
+
+
+def _differs(plain: Sequence[int], inserted: Sequence[int]) -> bool:
+    return list(inserted[:MARK_TOKENS]) != list(plain[:MARK_TOKENS])
+
+
+def _goes_on(plain: Sequence[int], inserted: Sequence[int]) -> bool:
+    """Whether the whole plain answer stands there, and more behind it."""
+    return len(inserted) > len(plain) and list(inserted[: len(plain)]) == list(plain)
 
 
 def _shared_beginning(answers: Sequence[Sequence[int]]) -> tuple[int, ...]:

