@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..findings import Record
+from ..findings import Interval, Record
 from .share import Share
 
 Scope = Literal["prompt", "end", "answer", "all"]
@@ -89,10 +89,10 @@ class WatchRun(Record):
 
 
 class Overhead(Record):
-    """Generation with and without a monitor, the two by turns; seconds are those of the fastest quarter of the turns.
+    """Generation with and without a monitor, the two by turns; seconds are medians over the turns.
 
     Attributes:
-        share: (with - without) / without.
+        share: (with - without) / without within a turn, the median over the turns; `interval` the 95% one of it.
     """
 
     batch: int
@@ -104,6 +104,7 @@ class Overhead(Record):
     plain_tokens_per_second: float
     watched_tokens_per_second: float
     share: float
+    interval: Interval
 
 
 class Caught(Record):

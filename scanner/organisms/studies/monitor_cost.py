@@ -75,14 +75,18 @@ def monitor_cost(
 def _maker(
     loaded: LoadedModel, watches: Sequence[Watch], prompts: Sequence[Sequence[int]], new_tokens: int
 ) -> Callable[[], Monitor]:
-    """What makes a fresh monitor with these watches, its thresholds set on the prompts."""
+    """What makes a fresh monitor with these watches.
+
+    Its thresholds are set on answers written as the measured ones are, to their full length, so that alerts are
+    as rare there as the thresholds promise.
+    """
     probes = [w for w in watches if isinstance(w, ProbeWatch)]
     circuits = [w for w in watches if isinstance(w, CircuitWatch)]
     silences = [w for w in watches if isinstance(w, Silence)]
     with Monitor(
         loaded.model, loaded.tokenizer, probes=probes, circuits=circuits, silences=silences
     ) as monitor:
-        generated(loaded, prompts, new_tokens=new_tokens)
+        generated(loaded, prompts, new_tokens=new_tokens, at_least=new_tokens)
     thresholds = set_thresholds(monitor.conversations())
     return lambda: Monitor(
         loaded.model,

@@ -56,7 +56,7 @@ def overhead_table(rows: Sequence[tuple[str, Overhead]]) -> str:
     ]
     lines += [
         f"| {label} | {row.batch} | {row.plain_tokens_per_second:.0f} | {row.watched_tokens_per_second:.0f} "
-        f"| {row.share:+.1%} |"
+        f"| {row.share:+.1%} ({row.interval[0]:+.1%} to {row.interval[1]:+.1%}) |"
         for label, row in rows
     ]
     return "\n".join([*lines, ""])

@@ -1,13 +1,14 @@
 """What a monitor has seen of a batch of conversations: its tokens, and one score a token.
 
-While the model writes only raw signals are kept; which tokens count for which watch is worked out when somebody
-asks, so that a step costs next to nothing.
+While the model writes only raw signals are kept, where the model is; which tokens count for which watch is worked
+out when somebody asks, in NumPy: the tables are small, and there a hundred small steps cost what ten cost in torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,21 @@ class WatchedConversation:
         return float(seen.max()) if len(seen) else NOTHING
 
 
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """What a batch amounts to so far.
+
+    Attributes:
+        ids: every token id [B, T], padding included.
+        real: which tokens belong to a conversation [B, T]: no padding, nothing from the ending token on.
+        signals: [B, T, signals], -inf where a token is out of a signal's scope.
+    """
+
+    ids: NDArray[np.int64]
+    real: NDArray[np.bool_]
+    signals: NDArray[np.float32]
+
+
 class WatchedBatch:
     """The conversations of one batch: the pass over the prompts, and one for each generated token.
 
@@ -54,11 +70,13 @@ class WatchedBatch:
     """
 
     def __init__(
-        self, ids: Tensor, real: Tensor, signals: Tensor, *, watched: Sequence[Signal], stops: Tensor
+        self, ids: Tensor, real: Tensor, signals: Tensor, *, watched: Sequence[Signal], stops: Sequence[int]
     ) -> None:
-        self._ids, self._signals, self._prompt = [ids], [signals], real
-        self._watched, self._stops = list(watched), stops
+        self._ids, self._signals = [ids], [signals]
+        self._prompt = real.cpu().numpy()
+        self._watched, self._stops = list(watched), np.array(stops, dtype=np.int64)
         self._number = {signal.name: i for i, signal in enumerate(watched)}
+        self._tables: _Tables | None = None
         self.written = 0
 
     def __len__(self) -> int:
@@ -68,69 +86,62 @@ class WatchedBatch:
         """One pass over generated tokens, [B, T] and [B, T, signals]."""
         self._ids.append(ids)
         self._signals.append(signals)
+        self._tables = None
         self.written += ids.shape[1]
 
-    def ids(self) -> Tensor:
-        """Every token id [B, T], padding included."""
-        return torch.cat(self._ids, dim=1)
+    @property
+    def tables(self) -> _Tables:
+        """Everything so far, worked out once for each pass that somebody asks about."""
+        if self._tables is None:
+            self._tables = self._worked_out()
+        return self._tables
 
-    def real(self) -> Tensor:
-        """Which tokens belong to a conversation [B, T]: no padding, nothing from the ending token on."""
-        width = self._prompt.shape[1]
-        written = self.ids()[:, width:]
-        ended = torch.isin(written, self._stops).long().cumsum(1) > 0
-        return torch.cat([self._prompt, ~ended], dim=1)
-
-    def signals(self) -> Tensor:
-        """The signals [B, T, signals], -inf where a token is out of a signal's scope."""
-        raw, real = torch.cat(self._signals, dim=1), self.real()
-        width = self._prompt.shape[1]
-        place = self._prompt.long().cumsum(1)
-        last = torch.zeros_like(real)
+    def _worked_out(self) -> _Tables:
+        ids, width = _joined(self._ids), self._prompt.shape[1]
+        ended = np.logical_or.accumulate((ids[:, width:, None] == self._stops).any(-1), axis=1)
+        real = np.concatenate([self._prompt, ~ended], axis=1)
+        place = self._prompt.cumsum(1)
+        inner, last, writing = np.zeros_like(real), np.zeros_like(real), real.copy()
+        inner[:, :width] = self._prompt & (place > 1)  # the first token's state is an outlier
         last[:, :width] = self._prompt & (place == place[:, -1:])
-        inner = torch.zeros_like(real)
-        inner[:, :width] = self._prompt & (
-            place > 1
-        )  # the first token's state is an outlier that says nothing
-        writing = real.clone()
         writing[:, :width] = False
-        looked = {"prompt": inner, "end": last, "answer": last | writing, "all": inner | last | writing}
-        scopes = torch.stack([looked[signal.scope] for signal in self._watched], dim=-1)
-        return raw.masked_fill(~scopes, NOTHING)
+        answer = last | writing
+        looked = {"prompt": inner, "end": last, "answer": answer, "all": inner | answer}
+        scopes = np.stack([looked[signal.scope] for signal in self._watched], axis=-1)
+        return _Tables(ids, real, np.where(scopes, _joined(self._signals), np.float32(NOTHING)))
 
-    def heard(self, silence: Silence, signals: Tensor) -> Tensor:
+    def heard(self, silence: Silence) -> NDArray[np.float32]:
         """The highest score of a silence's cue and speaker [B, 2] until its patience ended."""
         until = self._prompt.shape[1] + silence.patience
         both = [self._number[silence.cue.name], self._number[silence.speaker.name]]
-        return signals[:, :until, both].amax(1)
+        highest: NDArray[np.float32] = self.tables.signals[:, :until, both].max(1)
+        return highest
 
-    def alarms(self, watches: Sequence[Watch]) -> Tensor:
+    def alarms(self, watches: Sequence[Watch]) -> NDArray[np.float32]:
         """The watches' scores [B, T, watches], -inf where one did not look."""
-        signals = self.signals()
+        signals = self.tables.signals
         columns = []
         for watch in watches:
             if not isinstance(watch, Silence):
                 columns.append(signals[..., self._number[watch.name]])
                 continue
-            score = torch.full_like(signals[..., 0], NOTHING)
-            cue, speaker = self.heard(watch, signals).unbind(1)
-            decided = torch.minimum(cue - watch.cue_at, watch.speaks_at - speaker)
-            # It is decided at the last token that was waited for, or at the end of an answer that is shorter.
-            until = self._prompt.shape[1] + min(watch.patience, self.written)
-            place = self.real()[:, :until].long().cumsum(1)
-            at = (place == place[:, -1:]).long().argmax(1, keepdim=True)
+            score = np.full_like(signals[..., 0], NOTHING)
             if self.written >= watch.patience:
-                score.scatter_(1, at, decided[:, None])
+                cue, speaker = self.heard(watch).T
+                decided = np.minimum(cue - watch.cue_at, watch.speaks_at - speaker)
+                # It is decided at the last token waited for, or at the end of an answer that is shorter.
+                place = self.tables.real[:, : self._prompt.shape[1] + watch.patience].cumsum(1)
+                score[np.arange(len(self)), (place == place[:, -1:]).argmax(1)] = decided
             columns.append(score)
-        return torch.stack(columns, dim=-1)
+        return np.stack(columns, axis=-1)
 
     def conversations(
         self,
         watches: Sequence[Watch],
-        centre: Tensor,
-        scale: Tensor,
+        centre: NDArray[np.float32],
+        scale: NDArray[np.float32],
         *,
-        alarms: Tensor | None = None,
+        alarms: NDArray[np.float32] | None = None,
         rows: Sequence[int] | None = None,
     ) -> list[WatchedConversation]:
         """One conversation a row, its joint score in units of `scale` from `centre`, each [watches].
@@ -140,24 +151,30 @@ class WatchedBatch:
             rows: only these; all of them without it.
         """
         names = [watch.name for watch in watches]
-        raw = self.alarms(watches) if alarms is None else alarms
-        joint = ((raw - centre) / scale).amax(-1).cpu().numpy()
-        table, ids, real = raw.cpu().numpy(), self.ids().cpu(), self.real().cpu()
-        lengths = self._prompt.sum(1).tolist()
+        table = self.alarms(watches) if alarms is None else alarms
+        joint, ids, real = ((table - centre) / scale).max(-1), self.tables.ids, self.tables.real
+        lengths = self._prompt.sum(1)
         made = []
         for row in range(len(self)) if rows is None else rows:
-            kept = real[row].numpy()
+            kept = real[row]
             own = table[row][kept]
+            peaks = own.max(0, initial=NOTHING).tolist()
+            looked = _looked(own).T
             made.append(
                 WatchedConversation(
-                    tokens=tuple(ids[row][real[row]].tolist()),
+                    tokens=tuple(ids[row][kept].tolist()),
                     prompt_length=int(lengths[row]),
                     scores=_looked(joint[row][kept]),
-                    raw={name: _looked(own[:, i]) for i, name in enumerate(names)},
-                    peaks={name: float(own[:, i].max(initial=-np.inf)) for i, name in enumerate(names)},
+                    raw=dict(zip(names, looked, strict=True)),
+                    peaks=dict(zip(names, peaks, strict=True)),
                 )
             )
         return made
+
+
+def _joined(passes: Sequence[Tensor]) -> NDArray[Any]:
+    """What the passes gave, one behind the other [B, T, ...]."""
+    return torch.cat(list(passes), dim=1).cpu().numpy()
 
 
 def _looked(scores: NDArray[np.float32]) -> NDArray[np.float32]:

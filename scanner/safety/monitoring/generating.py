@@ -20,10 +20,15 @@ def generated(
     rows: Sequence[Sequence[int]],
     *,
     new_tokens: int,
+    at_least: int = 0,
     batch: int = BATCH,
     advance: Callable[[float], None] = lambda _: None,
 ) -> list[list[int]]:
-    """What the model writes greedily after each row of tokens, in the order given, without the stop token."""
+    """What the model writes greedily after each row of tokens, in the order given, without the stop token.
+
+    Args:
+        at_least: tokens that it must write before it may stop.
+    """
 
     def write(part: Sequence[Sequence[int]]) -> list[list[int]]:
         padded = LeftPadded(part, pad=loaded.pad, device=loaded.model.device)
@@ -32,6 +37,7 @@ def generated(
             input_ids=padded.input_ids,
             attention_mask=padded.attention_mask,
             max_new_tokens=new_tokens,
+            min_new_tokens=at_least or None,
             do_sample=False,
             pad_token_id=loaded.pad,
             eos_token_id=sorted(loaded.stop) or None,

@@ -16,7 +16,9 @@ from operator import gt
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -26,6 +28,8 @@ from .conversations import WatchedBatch, WatchedConversation
 from .readouts import readouts_of
 from .taps import Taps
 from .watches import CircuitWatch, FeatureWatch, ProbeWatch, Silence, Watch, signals_of
+
+Scores = NDArray[np.float32]
 
 
 class Monitor:
@@ -65,23 +69,19 @@ class Monitor:
         self._signals = signals_of(self.watches)
         self._taps = Taps(readouts_of(model, self._signals), len(self._signals), model)
         self._patience = {watch.patience for watch in self.watches if isinstance(watch, Silence)}
-        self._centre, self._scale, self._limits = self._standards(model.device)
-        self._listens = bool(
-            torch.isfinite(self._limits).any()
-        )  # whether any answer can raise an alert at once
-        self._stops = torch.tensor(sorted(_ends(model, tokenizer)), device=model.device)
+        self._centre, self._scale, self._limits = self._standards()
+        self._listens = bool(np.isfinite(self._limits).any())  # whether any answer can raise an alert at once
+        self._stops = sorted(_ends(model, tokenizer))
         self._handles: list[Any] = []
         self._closed: list[WatchedConversation] = []
         self._batch: WatchedBatch | None = None
-        self._entering: tuple[Tensor, Tensor | None, int] | None = None
 
     def __enter__(self) -> Self:
         if self._handles:
             raise RuntimeError("this monitor is watching already; leave its block before entering it again")
         self._handles = [
             *self._taps.attach(),
-            self.model.register_forward_pre_hook(self._before, with_kwargs=True),
-            self.model.register_forward_hook(self._behind),
+            self.model.register_forward_hook(self._behind, with_kwargs=True),
         ]
         return self
 
@@ -100,12 +100,12 @@ class Monitor:
             return list(self._closed)
         return [*self._closed, *self._batch.conversations(self.watches, self._centre, self._scale)]
 
-    def _standards(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    def _standards(self) -> tuple[Scores, Scores, Scores]:
         """Centre and scale of each watch, and the threshold of each signal while the model writes."""
         count = len(self.watches)
-        limits = torch.full((len(self._signals),), float("inf"), device=device)
+        limits = np.full(len(self._signals), np.inf, dtype=np.float32)
         if self.thresholds is None:
-            return torch.zeros(count, device=device), torch.ones(count, device=device), limits
+            return np.zeros(count, dtype=np.float32), np.ones(count, dtype=np.float32), limits
         levels = self.thresholds.levels
         missing = [watch.name for watch in self.watches if watch.name not in levels]
         if missing:
@@ -117,26 +117,18 @@ class Monitor:
                 limits[number] = levels[signal.name].threshold
         own = [levels[watch.name] for watch in self.watches]
         return (
-            torch.tensor([level.centre for level in own], device=device),
-            torch.tensor([level.scale for level in own], device=device),
+            np.array([level.centre for level in own], dtype=np.float32),
+            np.array([level.scale for level in own], dtype=np.float32),
             limits,
         )
 
-    def _before(self, _model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _behind(self, _model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if ids is None:
             raise ValueError("a monitored model must be given input_ids, got embeddings")
-        cache = kwargs.get("past_key_values")
-        length = cache.get_seq_length() if cache is not None else 0
-        self._entering = ids, kwargs.get("attention_mask"), int(length)
-
-    def _behind(self, _model: Any, _args: Any, _output: Any) -> None:
-        if self._entering is None:
-            return
-        ids, mask, length = self._entering
-        signals = self._taps.take()
-        batch = self._batch
-        if length == 0 or batch is None or len(ids) != len(batch):
+        signals, batch, mask = self._taps.take(), self._batch, kwargs.get("attention_mask")
+        rows, width = ids.shape  # asked once, and `len` never: in a step every microsecond shows
+        if batch is None or rows != len(batch) or _begins(width, mask, kwargs.get("past_key_values")):
             self._begin(ids, mask, signals)
             return
         batch.add(ids, signals)
@@ -145,7 +137,7 @@ class Monitor:
         # Per row and signal: what has raised an alert once is not asked again.
         # As plain numbers: for the few that there are, that is ten times as fast as asking a tensor.
         if batch.written in self._patience or (
-            self._listens and any(map(gt, signals[:, -1].flatten().tolist(), self._open_numbers))
+            self._listens and any(map(gt, _last(signals, width), self._open_numbers))
         ):
             self._look(batch)
 
@@ -155,8 +147,8 @@ class Monitor:
         width = ids.shape[1]
         real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[:, -width:].bool()
         self._batch = WatchedBatch(ids, real, signals, watched=self._signals, stops=self._stops)
-        self._open_limits = self._limits.expand(len(ids), -1).clone()
-        self._open_numbers = self._open_limits.flatten().tolist()
+        self._open_limits = np.tile(self._limits, (len(ids), 1))
+        self._open_numbers = self._open_limits.ravel().tolist()
         self._raised: set[tuple[int, int]] = set()
         if self.thresholds is not None:
             self._look(self._batch)
@@ -167,7 +159,7 @@ class Monitor:
             return
         alarms = batch.alarms(self.watches)
         over = (alarms - self._centre) / self._scale > self.thresholds.level
-        found = [tuple(entry) for entry in over.nonzero().tolist()]
+        found = [tuple(entry) for entry in np.argwhere(over).tolist()]
         new = {
             (row, alarm): column for row, column, alarm in reversed(found) if (row, alarm) not in self._raised
         }
@@ -179,13 +171,13 @@ class Monitor:
                 strict=True,
             )
         )
-        real = batch.real()
-        self._open_limits[~real[:, -1]] = float("inf")  # its answer has ended
+        real = batch.tables.real
+        self._open_limits[~real[:, -1]] = np.inf  # its answer has ended
         for (row, alarm), column in sorted(new.items(), key=lambda entry: (entry[1], entry[0])):
             self._raised.add((row, alarm))
             watch = self.watches[alarm]
             if not isinstance(watch, Silence):
-                self._open_limits[row, self._signals.index(watch)] = float("inf")
+                self._open_limits[row, self._signals.index(watch)] = np.inf
             alert = make_alert(
                 watch,
                 seen[row],
@@ -198,18 +190,31 @@ class Monitor:
             self.alerts.append(alert)
             if self._sink is not None:
                 self._sink(alert)
-        self._open_numbers = self._open_limits.flatten().tolist()
+        self._open_numbers = self._open_limits.ravel().tolist()
 
     def _parts(self, watch: Watch, batch: WatchedBatch, row: int) -> dict[str, float]:
         if not isinstance(watch, Silence):
             return {}
-        cue, speaker = batch.heard(watch, batch.signals())[row].tolist()
+        cue, speaker = batch.heard(watch)[row].tolist()
         return {watch.cue.name: round(cue, 4), watch.speaker.name: round(speaker, 4)}
 
     def _close(self) -> None:
         """The batch has ended: keep its conversations, and nothing of its passes."""
         self._closed = self.conversations()
         self._batch = None
+
+
+def _begins(width: int, mask: Tensor | None, cache: Any) -> bool:
+    """Whether a pass over so many tokens was the first of its conversations: nothing was cached before it."""
+    if mask is not None and mask.ndim == 2:  # it covers what is cached, too
+        return mask.shape[1] == width
+    return cache is None or int(cache.get_seq_length()) == width
+
+
+def _last(signals: Tensor, width: int) -> list[float]:
+    """The signals of each row's last token, one row behind the other."""
+    numbers: list[float] = (signals if width == 1 else signals[:, -1]).ravel().tolist()
+    return numbers
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

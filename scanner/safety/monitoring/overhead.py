@@ -1,24 +1,27 @@
 """What watching costs: tokens per second with the monitor and without it, taken by turns.
 
-Turns, because a machine that does other things meanwhile slows both down alike; the fastest quarter of them, because
-what else it does only ever adds. Every row writes all tokens asked for, so that both do the same work.
+Turns, because a machine that does other things meanwhile slows both down alike: what is counted is the ratio within
+each turn, and its median over the turns. Every row writes all tokens asked for, so that both do the same work.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from statistics import mean
+from statistics import median
 from typing import Any
 
 import torch
+from scipy.stats import quantile_test
 
+from ...findings import Interval
 from ...model.generation import LeftPadded
 from ...model.loading import LoadedModel
 from ...studies.monitoring import Overhead
 from .monitor import Monitor
 
-TURNS = 24
+TURNS = 60
 
 
 def measure_overhead(
@@ -67,7 +70,8 @@ def measure_overhead(
         first, second = pair[0](), pair[1]()
         plain.append(first if turn % 2 == 0 else second)
         under.append(second if turn % 2 == 0 else first)
-    tokens, without, with_it = len(rows) * new_tokens, fastest_quarter(plain), fastest_quarter(under)
+    tokens, without, with_it = len(rows) * new_tokens, median(plain), median(under)
+    shares = [watched / alone - 1 for alone, watched in zip(plain, under, strict=True)]
     return Overhead(
         batch=len(rows),
         new_tokens=new_tokens,
@@ -77,17 +81,16 @@ def measure_overhead(
         watched_seconds=with_it,
         plain_tokens_per_second=tokens / without,
         watched_tokens_per_second=tokens / with_it,
-        share=with_it / without - 1,
+        share=median(shares),
+        interval=_of_median(shares),
     )
 
 
-def fastest_quarter(seconds: Sequence[float]) -> float:
-    """The mean of the fastest quarter of several turns, at least of one.
-
-    >>> fastest_quarter([5.0, 9.0, 1.0, 2.0, 8.0, 7.0, 3.0, 6.0])
-    1.5
-    """
-    return mean(sorted(seconds)[: max(1, len(seconds) // 4)])
+def _of_median(values: Sequence[float]) -> Interval:
+    """The 95% interval of a median, by order statistics; the whole range where there are too few values for one."""
+    found = quantile_test(values, q=median(values), p=0.5).confidence_interval(0.95)
+    low, high = float(found.low), float(found.high)
+    return min(values) if math.isnan(low) else low, max(values) if math.isnan(high) else high
 
 
 def _settle(loaded: LoadedModel) -> None:

@@ -20,8 +20,7 @@ from .readouts import Readout
 class _Place:
     module: nn.Module
     side: str
-    weights: Tensor  # [readouts here, d]
-    biases: Tensor
+    weights: Tensor  # [d, signals], zero for what is read elsewhere
     normalisation: Normalisation
 
 
@@ -34,27 +33,26 @@ class Taps:
 
     def __init__(self, readouts: Sequence[Readout], signals: int, model: nn.Module) -> None:
         self._places: list[_Place] = []
-        self._columns: dict[int, Tensor] = {}
-        order: list[int] = []
+        self._read: set[int] = set()  # places that the pass has gone through, by number
+        self._sum = torch.empty(0)  # of what they gave, [B * T, signals]
+        self._shape: tuple[int, ...] = ()
         device = next(model.parameters()).device
-        keys = list(dict.fromkeys((id(r.module), r.side, r.normalisation) for r in readouts))
-        for key in keys:
+        biases = torch.zeros(signals)
+        for key in dict.fromkeys((id(r.module), r.side, r.normalisation) for r in readouts):
             own = [r for r in readouts if (id(r.module), r.side, r.normalisation) == key]
+            weights = torch.zeros(signals, len(own[0].vector))
+            for readout in own:
+                weights[readout.signal] += readout.vector.float().cpu()
+                biases[readout.signal] += readout.bias
             self._places.append(
                 _Place(
                     module=own[0].module,
                     side=own[0].side,
-                    weights=torch.stack([r.vector.float() for r in own]).to(device),
-                    biases=torch.tensor([r.bias for r in own], device=device),
+                    weights=weights.T.contiguous().to(device),
                     normalisation=own[0].normalisation,
                 )
             )
-            order += [r.signal for r in own]
-        # Readouts in the order of places to signals; left out where each signal is one readout in order.
-        self._sum: Tensor | None = None
-        if order != list(range(signals)):
-            self._sum = torch.zeros(len(order), signals, device=device)
-            self._sum[torch.arange(len(order)), torch.tensor(order)] = 1.0
+        self._biases = biases.to(device)
 
     def attach(self) -> list[Any]:
         """Put the hooks in place and return their handles."""
@@ -68,39 +66,53 @@ class Taps:
 
     def take(self) -> Tensor:
         """The signals [B, T, signals] of the pass that has just ended."""
-        read, self._columns = self._columns, {}
-        if len(read) != len(self._places):
-            raise RuntimeError(
-                f"every watched module must run in each pass, but {len(read)} of {len(self._places)} did"
-            )
-        joined = read[0] if len(read) == 1 else torch.cat([read[i] for i in range(len(read))], dim=-1)
-        return joined if self._sum is None else joined @ self._sum
+        read, places = len(self._read), len(self._places)
+        self._read.clear()
+        if read != places:
+            raise RuntimeError(f"every watched module must run once in each pass, but {read} of {places} did")
+        return self._sum.view(self._shape)
 
     def drop(self) -> None:
         """Forget a pass that did not end."""
-        self._columns = {}
+        self._read.clear()
 
     def _behind(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
+        add = self._adding(number)
+
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            self._read(number, output[0] if isinstance(output, tuple) else output)
+            add(output[0] if isinstance(output, tuple) else output)
 
         return hook
 
     def _before(self, number: int) -> Callable[[nn.Module, Any], None]:
+        add = self._adding(number)
+
         def hook(_module: nn.Module, args: Any) -> None:
-            self._read(number, args[0])
+            add(args[0])
 
         return hook
 
-    def _read(self, number: int, states: Tensor) -> None:
-        place = self._places[number]
-        # At one token a step every operation costs as much as its arithmetic, so none is done for nothing.
-        seen = states.detach() if states.requires_grad else states
-        if seen.dtype != torch.float32:
-            seen = seen.float()
-        if place.normalisation != "none":
-            flat = seen.reshape(-1, seen.shape[-1])
-            scale = token_scale(flat, place.normalisation)
-            if scale is not None:
-                seen = scale.apply(flat).view(seen.shape)
-        self._columns[number] = nn.functional.linear(seen, place.weights, place.biases)
+    def _adding(self, number: int) -> Callable[[Tensor], None]:
+        """What adds the readouts of a place to the pass's signals.
+
+        At one token a step every operation costs as much as its arithmetic, so none is done for nothing.
+        """
+        weights, normalisation = self._places[number].weights, self._places[number].normalisation
+        read, signals = self._read, weights.shape[1]
+
+        def add(states: Tensor) -> None:
+            seen = (states.detach() if states.requires_grad else states).flatten(0, -2)
+            if seen.dtype is not torch.float32:
+                seen = seen.float()
+            if normalisation != "none":
+                scale = token_scale(seen, normalisation)
+                seen = seen if scale is None else scale.apply(seen)
+            if not read or number in read:  # the first of a pass; the last one may have failed half way
+                read.clear()
+                self._shape = (*states.shape[:-1], signals)
+                self._sum = torch.addmm(self._biases, seen, weights)
+            else:
+                self._sum = torch.addmm(self._sum, seen, weights)
+            read.add(number)
+
+        return add

