@@ -20,7 +20,7 @@ from .readouts import Readout
 class _Place:
     module: nn.Module
     side: str
-    weights: Tensor  # [d, signals], zero for what is read elsewhere
+    weights: Tensor  # [signals, d], zero for what is read elsewhere
     normalisation: Normalisation
 
 
@@ -33,9 +33,7 @@ class Taps:
 
     def __init__(self, readouts: Sequence[Readout], signals: int, model: nn.Module) -> None:
         self._places: list[_Place] = []
-        self._read: set[int] = set()  # places that the pass has gone through, by number
-        self._sum = torch.empty(0)  # of what they gave, [B * T, signals]
-        self._shape: tuple[int, ...] = ()
+        self._read: dict[int, Tensor] = {}  # what each place gave in this pass [B, T, signals], by number
         device = next(model.parameters()).device
         biases = torch.zeros(signals)
         for key in dict.fromkeys((id(r.module), r.side, r.normalisation) for r in readouts):
@@ -48,7 +46,7 @@ class Taps:
                 _Place(
                     module=own[0].module,
                     side=own[0].side,
-                    weights=weights.T.contiguous().to(device),
+                    weights=weights.to(device),
                     normalisation=own[0].normalisation,
                 )
             )
@@ -66,11 +64,14 @@ class Taps:
 
     def take(self) -> Tensor:
         """The signals [B, T, signals] of the pass that has just ended."""
-        read, places = len(self._read), len(self._places)
-        self._read.clear()
-        if read != places:
-            raise RuntimeError(f"every watched module must run once in each pass, but {read} of {places} did")
-        return self._sum.view(self._shape)
+        read, places = self._read, len(self._places)
+        if len(read) != places:
+            raise RuntimeError(f"every watched module must run in each pass, but {len(read)} of {places} did")
+        total = read[0]
+        for number in range(1, places):
+            total = total + read[number]
+        read.clear()
+        return total
 
     def drop(self) -> None:
         """Forget a pass that did not end."""
@@ -93,26 +94,23 @@ class Taps:
         return hook
 
     def _adding(self, number: int) -> Callable[[Tensor], None]:
-        """What adds the readouts of a place to the pass's signals.
+        """What reads a place: its part of every signal.
 
-        At one token a step every operation costs as much as its arithmetic, so none is done for nothing.
+        At one token a step every operation costs as much as its arithmetic, so none is done for nothing, and what
+        the model does all the time is done before what it never does: that is in the processor's caches.
         """
         weights, normalisation = self._places[number].weights, self._places[number].normalisation
-        read, signals = self._read, weights.shape[1]
+        biases = self._biases if number == 0 else None
+        read, linear = self._read, nn.functional.linear
 
         def add(states: Tensor) -> None:
-            seen = (states.detach() if states.requires_grad else states).flatten(0, -2)
+            seen = states.detach() if states.requires_grad else states
             if seen.dtype is not torch.float32:
                 seen = seen.float()
             if normalisation != "none":
-                scale = token_scale(seen, normalisation)
-                seen = seen if scale is None else scale.apply(seen)
-            if not read or number in read:  # the first of a pass; the last one may have failed half way
-                read.clear()
-                self._shape = (*states.shape[:-1], signals)
-                self._sum = torch.addmm(self._biases, seen, weights)
-            else:
-                self._sum = torch.addmm(self._sum, seen, weights)
-            read.add(number)
+                flat = seen.flatten(0, -2)
+                scale = token_scale(flat, normalisation)
+                seen = seen if scale is None else scale.apply(flat).view(seen.shape)
+            read[number] = linear(seen, weights, biases)
 
         return add
