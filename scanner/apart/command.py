@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,12 +21,15 @@ from .process import answering, heard, spawned
 Given = ParamSpec("Given")
 
 
-def confined(*folders: str) -> Callable[[Callable[Given, int]], Callable[Given, int]]:
+def confined(
+    *folders: str, network: Callable[[], bool] = lambda: False
+) -> Callable[[Callable[Given, int]], Callable[Given, int]]:
     """Decorate a command that loads a stranger's checkpoint: its body runs in a process of its own.
 
     Args:
         folders: names of the parameters that hold folders of strangers; nothing may be written there. What the
             parameter `device` says decides whether memory has a bound.
+        network: whether this call's process keeps the network, to talk to others of the same training.
 
     Raises:
         DidNotEnd: when the command is called and its process dies.
@@ -42,6 +46,7 @@ def confined(*folders: str) -> Callable[[Callable[Given, int]], Callable[Given, 
                 named += value if isinstance(value, list) else [value]
             device = given.get("device", Device.CPU)
             limits = limits_on(*named, device=device if isinstance(device, Device) else Device.CPU)
+            limits = replace(limits, network=network())
             return run_confined(body.__module__, body.__name__, given, limits)
 
         return command

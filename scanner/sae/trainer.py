@@ -28,7 +28,8 @@ from .autoencoder import SparseAutoencoder
 from .dead_features import FiringWatch, add_auxiliary_gradients
 from .objective import gradients_of
 from .recipe import TrainingRecipe
-from .training_state import TrainingState
+from .together import ALONE, Together
+from .training_state import TrainingState, make_alike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +62,7 @@ def train_sae(
     stage: Stage | None = None,
     state: Path | None = None,
     save_every: int | None = None,
+    together: Together = ALONE,
 ) -> SparseAutoencoder:
     """A dictionary in which each of these activations is nearly a sum of k directions.
 
@@ -76,6 +78,8 @@ def train_sae(
             from it and ends with the same bits as one that was never stopped. Whoever calls removes it, once the
             dictionary is written: until then it is all that a kill would leave.
         save_every: steps between two savings of it; without it `SAVED_EVERY`.
+        together: the processes that train this one dictionary, each with `activations` of its own; all get it. A
+            step's batch is spread over them, `stage` and `state` are the first one's.
 
     Returns:
         An SAE for raw activations, decoder rows of norm 1, `apply_b_dec_to_input` true.
@@ -86,8 +90,8 @@ def train_sae(
     """
     recipe = recipe or TrainingRecipe()
     tokens = _joined(activations)
-    centre, scale = _centre_and_scale(tokens)
-    weights = _initial_weights(tokens, centre, scale, recipe)
+    centre, scale = _centre_and_scale(tokens, together)
+    weights = _initial_weights(tokens, centre, scale, recipe, together)
     parameters = {name: torch.nn.Parameter(weight) for name, weight in weights.items()}
     groups = [
         {"params": [parameter], "factor": THRESHOLD_FACTOR if name == "log_threshold" else 1.0}
@@ -95,15 +99,17 @@ def train_sae(
     ]
     optimiser = torch.optim.Adam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
     watch = FiringWatch(recipe.features, recipe.dead_after, tokens.device)
-    kept = TrainingState(state, recipe, tokens) if state is not None else None
-    done = kept.restore(parameters, optimiser, watch) if kept is not None else 0
+    kept = TrainingState(state, recipe, tokens) if state is not None and together.rank == 0 else None
+    done = together.first(kept.restore(parameters, optimiser, watch) if kept is not None else 0)
+    if done:
+        make_alike(parameters, optimiser, watch, together)
     if stage is not None:
         stage.total(recipe.steps)
         stage.advance(done)
     with _threads_for(tokens, recipe):
-        for step, batch in _batches(tokens, recipe, done):
+        for step, batch in _batches(tokens, recipe, done, -(-recipe.batch // together.size)):
             x = (batch.float() - centre) * scale
-            gradients = _gradients(parameters, x, recipe, watch)
+            gradients = _gradients(parameters, x, recipe, watch, together)
             _remove_parallel(gradients["w_dec"], weights["w_dec"])
             for name, parameter in parameters.items():
                 parameter.grad = gradients[name]
@@ -115,12 +121,18 @@ def train_sae(
                 kept.save(step + 1, parameters, optimiser, watch)
             if stage is not None:
                 stage.advance()
-    made = _unscaled(weights, centre, scale, tokens, recipe)
+    together.make_alike(weights.values())
+    made = _unscaled(weights, centre, scale, tokens, recipe, together)
     return replace(made, layer=layer, hook=hook, source=source)
 
 
 def _unscaled(
-    weights: dict[str, Tensor], centre: Tensor, scale: float, tokens: Tensor, recipe: TrainingRecipe
+    weights: dict[str, Tensor],
+    centre: Tensor,
+    scale: float,
+    tokens: Tensor,
+    recipe: TrainingRecipe,
+    together: Together,
 ) -> SparseAutoencoder:
     """The dictionary for raw activations."""
     made = SparseAutoencoder(
@@ -134,28 +146,28 @@ def _unscaled(
     if recipe.activation == "topk":
         return made
     if recipe.activation == "batchtopk":
-        threshold = torch.full_like(made.b_enc, _level(made, tokens))
+        threshold = torch.full_like(made.b_enc, _level(made, tokens, together))
     else:
         threshold = weights["log_threshold"].exp() / scale
     return replace(made, activation="jumprelu", k=None, threshold=threshold, stated_l0=float(recipe.k))
 
 
-def _level(batchtopk: SparseAutoencoder, tokens: Tensor) -> float:
+def _level(batchtopk: SparseAutoencoder, tokens: Tensor, together: Together) -> float:
     """The one threshold that leaves k features a token on average, over tokens from everywhere in the set."""
     chosen = tokens[:: -(-len(tokens) // CALIBRATED_TOKENS)].float()
     values = batchtopk.encode(chosen).values
     # The threshold must be exceeded, and the weakest that was chosen is to fire.
-    return float(values.min()) * (1 - 1e-6) if len(values) else 0.0
+    return float(together.mean(values.min() if len(values) else values.new_zeros(()))) * (1 - 1e-6)
 
 
-def _batches(tokens: Tensor, recipe: TrainingRecipe, done: int) -> Iterator[tuple[int, Tensor]]:
+def _batches(tokens: Tensor, recipe: TrainingRecipe, done: int, size: int) -> Iterator[tuple[int, Tensor]]:
     """One batch a step, every token once before any comes again; what does not fill a batch is left out."""
     random_order = torch.Generator().manual_seed(recipe.seed)
     remaining = torch.empty(0, dtype=torch.int64)
     for step in range(recipe.steps):
-        if step == 0 or len(remaining) < recipe.batch:
+        if step == 0 or len(remaining) < size:
             remaining = torch.randperm(len(tokens), generator=random_order)
-        chosen, remaining = remaining[: recipe.batch], remaining[recipe.batch :]
+        chosen, remaining = remaining[:size], remaining[size:]
         if step >= done:
             yield step, tokens[chosen.to(tokens.device)]
 
@@ -181,12 +193,15 @@ def _joined(activations: Tensor | Sequence[Tensor]) -> Tensor:
     return tokens.detach()
 
 
-def _centre_and_scale(tokens: Tensor) -> tuple[Float32[Tensor, " d"], float]:
+def _centre_and_scale(tokens: Tensor, together: Together) -> tuple[Float32[Tensor, " d"], float]:
     """The mean token, and what makes the distance from it 1 on average."""
-    centre = tokens.mean(dim=0, dtype=torch.float32)
+    centre = together.mean(tokens.mean(dim=0, dtype=torch.float32), len(tokens))
     distance = 0.0
     for start in range(0, len(tokens), 2**16):
         distance += float((tokens[start : start + 2**16].float() - centre).norm(dim=1).sum()) / len(tokens)
+    distance = float(
+        together.mean(torch.tensor(distance, dtype=torch.float64, device=tokens.device), len(tokens))
+    )
     if not (math.isfinite(distance) and distance > 0):
         raise ValueError(
             f"activations must be finite and differ from each other, got mean distance {distance}"
@@ -195,7 +210,11 @@ def _centre_and_scale(tokens: Tensor) -> tuple[Float32[Tensor, " d"], float]:
 
 
 def _initial_weights(
-    tokens: Tensor, centre: Float32[Tensor, " d"], scale: float, recipe: TrainingRecipe
+    tokens: Tensor,
+    centre: Float32[Tensor, " d"],
+    scale: float,
+    recipe: TrainingRecipe,
+    together: Together,
 ) -> dict[str, Float32[Tensor, "..."]]:
     """Random unit directions for the decoder, the same for the encoder, biases 0, thresholds at the wanted L0."""
     generator = torch.Generator().manual_seed(recipe.seed + 1)
@@ -212,7 +231,7 @@ def _initial_weights(
             w_enc=directions, b_enc=weights["b_enc"], w_dec=directions, b_dec=centre,
             activation="batchtopk", k=recipe.k,
         )  # fmt: skip
-        level = max(_level(begun, tokens[: 8 * recipe.batch]) * scale, 1e-4)
+        level = max(_level(begun, tokens[: 8 * recipe.batch], together) * scale, 1e-4)
         weights["log_threshold"] = torch.full_like(weights["b_enc"], math.log(level))
     return weights
 
@@ -222,12 +241,13 @@ def _gradients(
     x: Float32[Tensor, "B d"],
     recipe: TrainingRecipe,
     watch: FiringWatch,
+    together: Together,
 ) -> dict[str, Tensor]:
     """Gradients of the loss on one batch, AuxK's included."""
     step = gradients_of(parameters, x, recipe)
     fired = torch.zeros(recipe.features, dtype=torch.bool, device=x.device)
     fired[step.codes.indices[step.codes.values > 0]] = True
-    watch.saw(fired)
+    watch.saw(together.any(fired))
     dead = watch.dead()
     if len(dead) and recipe.auxiliary_weight > 0:
         part = slice(0, AUXILIARY_ROWS)
@@ -236,7 +256,7 @@ def _gradients(
         add_auxiliary_gradients(
             plain, step.gradients, centred, -step.error[part], dead, recipe.auxiliary_weight
         )
-    return step.gradients
+    return together.gradients(step.gradients, step.energy)
 
 
 def _remove_parallel(gradient: Tensor, directions: Tensor) -> None:

@@ -19,6 +19,7 @@ from .listening import Spot, hear, split_rows
 from .quality import measure_quality
 from .recipe import TrainingRecipe
 from .side_by_side import side_by_side
+from .together import ALONE, Together
 from .trainer import train_sae
 
 MEASURED_ROWS = 64
@@ -50,6 +51,7 @@ def train_and_write(
     progress: Progress,
     *,
     hook: HookPoint = "resid_post",
+    together: Together = ALONE,
 ) -> list[TrainedDictionary]:
     """Train one SAE a layer and write each as a SAELens folder `layer_N` in `out`.
 
@@ -58,8 +60,12 @@ def train_and_write(
     not trained. All figures are those on text that no dictionary learned from: quality on texts that were set aside,
     loss on held-out prompts that stand in none of the others.
 
+    Args:
+        together: the processes that train each dictionary; each listens to a share of the texts. The first one
+            writes and measures.
+
     Returns:
-        In the order of the layers, what was made.
+        In the order of the layers, what was made; in the first process.
 
     Raises:
         UsageError: `out` keeps a training or a dictionary of another kind, or on other activations; or no held-out
@@ -67,7 +73,7 @@ def train_and_write(
         CheckpointError: a dictionary in `out` is damaged.
     """
     layers = list(dict.fromkeys(layers))
-    rows = split_rows(subject)
+    rows = together.first(split_rows(subject))
     prompts = rows.held_out[:MEASURED_ROWS]
     if not prompts:
         raise UsageError(
@@ -75,9 +81,11 @@ def train_and_write(
             f"of {len(subject.held_out)}; give {'fewer' if subject.held_out else 'more'} --samples"
         )
     spots = [Spot(layer, hook) for layer in layers]
-    learned = hear(subject, rows.learned, spots, progress)
+    learned = hear(subject, rows.learned[together.rank :: together.size], spots, progress)
     kept = {spot.layer: KeptLayer(out, spot.layer, recipe, learned[spot]) for spot in spots}
-    finished = {layer: files.finished() for layer, files in kept.items()}
+    writes = together.rank == 0
+    finished = {layer: files.finished() if writes else None for layer, files in kept.items()}
+    left = together.first([layer for layer, sae in finished.items() if sae is None])
 
     def train(layer: int, stage: Stage) -> SparseAutoencoder:
         files, sae = kept[layer], finished[layer]
@@ -87,12 +95,18 @@ def train_and_write(
             return replace(sae, source=TRAINED_HERE)
         sae = train_sae(
             learned[Spot(layer, hook)], recipe, layer=layer, hook=hook, source=TRAINED_HERE, stage=stage,
-            state=files.state,
+            state=files.state, together=together,
         )  # fmt: skip
-        files.finish(sae)
+        if writes:
+            files.finish(sae)
         return sae
 
-    made = side_by_side(train, layers, recipe.steps, progress, on=learned[spots[0]].device)
+    made = side_by_side(
+        train, layers if writes else left, recipe.steps, progress,
+        on=learned[spots[0]].device, one_by_one=together.size > 1,
+    )  # fmt: skip
+    if not writes:
+        return []
     set_aside = hear(subject, rows.set_aside, spots, progress)
     trained = []
     with progress.stage("measuring what they cost the model", len(made)) as stage:

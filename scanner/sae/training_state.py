@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import UsageError
 from .dead_features import FiringWatch
 from .recipe import TrainingRecipe
+from .together import Together
 from .training_identity import check_identity, identity
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -85,3 +86,20 @@ class TrainingState:
             }
         watch.silent_steps.copy_(held["silent_steps"])
         return int(about["step"])
+
+
+def make_alike(
+    parameters: Mapping[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    watch: FiringWatch,
+    together: Together,
+) -> None:
+    """Give every process what the first one has restored."""
+    for parameter in parameters.values():
+        moments = optimiser.state.setdefault(parameter, {})
+        for kind in MOMENTS:
+            moments.setdefault(
+                kind, torch.zeros(() if kind == "step" else parameter.shape, device=parameter.device)
+            )
+        together.make_alike([parameter.data, *(moments[kind] for kind in MOMENTS)])
+    together.make_alike([watch.silent_steps])
