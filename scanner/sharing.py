@@ -8,9 +8,12 @@ import torch
 
 from .config import ScanConfig
 from .findings import ScanResult
+from .findings.parts import PartDone
 from .model.room import free_memory
+from .opening import SharedBase, share_base
+from .parts import do_part
 from .progress import Progress
-from .scanning import SharedBase, run_scan, share_base
+from .scanning import run_scan
 
 
 class Kept(NamedTuple):
@@ -43,3 +46,10 @@ def scan_shared(given: tuple[ScanConfig, Kept], progress: Progress) -> ScanResul
     config, kept = given
     torch.set_num_threads(kept.threads)
     return run_scan(config, progress, kept.base, kept.memory)
+
+
+def part_shared(given: tuple[tuple[ScanConfig, str], Kept], progress: Progress) -> PartDone:
+    """As `parts.do_part`, in a process that was forked from the one that prepared."""
+    (config, part), kept = given
+    torch.set_num_threads(kept.threads)
+    return do_part((config, part), progress, kept.base, kept.memory)

