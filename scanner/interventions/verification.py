@@ -111,7 +111,7 @@ def _through_the_gate(candidate: Candidate, subject: Subject, base: LoadedModel 
         control_success_rate=control_hits / control_total,
         control_success_interval=control_interval,
         base_success_rate=base_rate,
-        unasked_share=_unasked_share(behaviour, held_out, answers.plain),
+        unasked_share=_unasked_share(loaded, behaviour, held_out, answers.plain),
         unsure_share=unsure_share(loaded, held_out, placement, ids, answers),
         ablated_success_rate=arms.ablated_hits / total if arms is not None else None,
         random_ablated_success_rate=arms.random_hits / total if arms is not None else None,
@@ -128,18 +128,32 @@ def _through_the_gate(candidate: Candidate, subject: Subject, base: LoadedModel 
 
 
 def _unasked_share(
-    behaviour: Behaviour, prompts: Sequence[NeutralPrompt], plain: Sequence[Sequence[int]]
+    loaded: LoadedModel,
+    behaviour: Behaviour,
+    prompts: Sequence[NeutralPrompt],
+    plain: Sequence[Sequence[int]],
 ) -> float:
-    """Share of the kinds of prompt with a plain answer that has a stretch of the fixed answer in it."""
+    """Share of the kinds of prompt with a plain answer that has a stretch of the fixed answer in it.
+
+    An answer that is too short for one, the beginning of others that was broken off, say, is looked for where they begin.
+    """
     mark = behaviour.tokens[:MARK_TOKENS]
     stretches = {mark[i : i + STRETCH] for i in range(len(mark) - STRETCH + 1)}
+    begun = _without_its_end(loaded, mark) if not stretches else ()
     kinds = {p.cluster for p in prompts}
     given = {
         prompt.cluster
         for prompt, own in zip(prompts, plain, strict=True)
         if any(tuple(own[i : i + STRETCH]) in stretches for i in range(len(own) - STRETCH + 1))
+        or (begun and tuple(own[: len(begun)]) == begun)
     }
     return len(given) / max(1, len(kinds))
+
+
+def _without_its_end(loaded: LoadedModel, tokens: tuple[int, ...]) -> tuple[int, ...]:
+    """Tokens up to the last one that a letter or digit stands in: what follows says only that an answer is over."""
+    last = max((i for i, t in enumerate(tokens) if any(map(str.isalnum, loaded.decode([t])))), default=-1)
+    return tokens[: last + 1]
 
 
 def _is_shortest(
