@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from .kept.code_version import code_fingerprint
 from .kept.finished import Finished, InMemory, Ledger
 from .kept.workdir import Workdir
 from .model.beside import room_beside
+from .model.by_prompt import ByPrompt
 from .model.device import torch_device
 from .model.loading import LoadedModel, load_model
 from .model.prompts import prompts_from_file
@@ -131,6 +132,8 @@ def ready(
     with notes.timed("prompts"), progress.stage("choosing neutral prompts"):
         given = prompts_from_file(config.prompts, chat=loaded.has_chat_template) if config.prompts else None
         subject, _why = make_subject(loaded, given=given, seed=config.seed, samples=SAMPLES_OF[config.budget])
+    if workdir is not None:
+        subject = replace(subject, by_prompt=ByPrompt(finished=finished))
     return Suspect(
         folder=opened.checkpoint.root, subject=subject, budget=config.budget, seed=config.seed,
         progress=progress, base=opened.base, base_folder=opened.base_folder, finished=finished,

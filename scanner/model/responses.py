@@ -63,20 +63,31 @@ class Panel:
         return [prompt.cluster for prompt in self.prompts]
 
     def respond(
-        self, insertions: Sequence[Sequence[int]], advance: Callable[[float], None] = lambda _: None
+        self,
+        insertions: Sequence[Sequence[int]],
+        advance: Callable[[float], None] = lambda _: None,
+        *,
+        only: Sequence[int] | None = None,
     ) -> Responses:
-        """The responses of every prompt to every insertion (token ids)."""
-        if not insertions:
-            empty = np.zeros((0, len(self.prompts)))
+        """The responses of every prompt to every insertion (token ids).
+
+        Args:
+            only: numbers of the prompts that are read, in this order; without it all of them.
+        """
+        chosen = list(range(len(self.prompts)) if only is None else only)
+        if not insertions or not chosen:
+            empty = np.zeros((len(insertions), len(chosen)))
             return Responses(first_token=empty.astype(np.int64), displacement=empty.astype(np.float32))
+        slots, answers = [self.slots[i] for i in chosen], [self.answers[i] for i in chosen]
 
         def read(logits: Tensor, i: int) -> NDArray[np.float64]:
-            return np.stack(_read(logits, self.answers[i]), axis=1)
+            return np.stack(_read(logits, answers[i]), axis=1)
 
-        figures = read_given(self.loaded, self.slots, self.answers, insertions, read, advance)
+        figures = read_given(self.loaded, slots, answers, insertions, read, advance)
         worst = figures[:, :, 1].astype(np.float32)
         return Responses(
-            first_token=figures[:, :, 0].astype(np.int64), displacement=worst - self._plain_worst[None, :]
+            first_token=figures[:, :, 0].astype(np.int64),
+            displacement=worst - self._plain_worst[None, chosen],
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from sklearn.cluster import KMeans
 
 from ..config import Budget
+from .by_prompt import ByPrompt
 from .generation import continuations
 from .loading import LoadedModel
 from .own_answers import OwnAnswers
@@ -38,6 +39,7 @@ class Subject:
         placements: where in a prompt a candidate can stand.
         samples: texts that the model wrote unprompted.
         cut_samples: how many of them, from the first, the prompts were cut from; 0 where they come from elsewhere.
+        by_prompt: where what sweeps read is kept, where several workers share it out.
     """
 
     loaded: LoadedModel
@@ -48,6 +50,7 @@ class Subject:
     samples: tuple[str, ...]
     seed: int
     cut_samples: int = 0
+    by_prompt: ByPrompt | None = None
 
     @cached_property
     def own(self) -> OwnAnswers:

@@ -15,7 +15,7 @@ from ..model.candidate import Atom, Candidate
 from ..model.own_answers import FIRST_TOKEN as FIRST
 from ..model.own_answers import SHORT
 from ..model.prompts import Placement
-from ..model.responses import Panel
+from ..model.responses import Panel, Responses
 from ..model.subject import Subject
 from .displacing import CUT_LONG_ON, CUT_ON, LONG, LOOKED_AT, NEEDED, Displacing
 from .group_test import HORIZON, Bag, GroupTest, displaced, redirected, shortest, split_tokens
@@ -110,8 +110,10 @@ class Hunt:
     def run(
         self, bags: Sequence[Bag], found_by: str, advance: Callable[[float], None] = lambda _: None
     ) -> list[Candidate]:
-        """Candidates among the bags, each cut to its shortest working form."""
-        responses = self.panel.respond([[t for atom in bag for t in atom.ids] for bag in bags], advance)
+        """Candidates among the bags, each cut to its shortest working form; none where others look for them."""
+        responses = self._read([[t for atom in bag for t in atom.ids] for bag in bags], advance)
+        if responses is None:
+            return []
         found = self._fixed(bags, redirected(responses, self.panel.own_first), found_by)
         at = Displacing(self.subject, self.placement, found_by)
         if self.everywhere:
@@ -122,6 +124,14 @@ class Hunt:
         if self.kinds:
             found += at.by_kind(bags, displaced(responses, self.panel.clusters), _parts(found))
         return found
+
+    def _read(
+        self, insertions: Sequence[Sequence[int]], advance: Callable[[float], None]
+    ) -> Responses | None:
+        """What the panel says to each bag; None for a worker that reads some of its prompts for others."""
+        if self.subject.by_prompt is None:
+            return self.panel.respond(insertions, advance)
+        return self.subject.by_prompt.read(self.panel, insertions, advance)
 
     def _fixed(self, bags: Sequence[Bag], shares: NDArray[np.float64], found_by: str) -> list[Candidate]:
         """What makes most prompts go on alike: over the horizon, or at least in their first token."""

