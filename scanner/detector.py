@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from .config import Budget
 from .findings import Finding
 from .findings.changes import Change
+from .findings.hidden import HiddenAnswer
 from .kept.finished import Finished, InMemory
 from .model.candidate import Candidate
 from .model.loading import LoadedModel
@@ -88,6 +89,7 @@ class Evidence:
         score: higher is more suspicious; only its order matters, which a benchmark turns into AUROC.
         candidates: strings that may wake something, for the verification gate.
         changes: kinds of question that are no longer answered as the base does.
+        hidden: texts that the suspect holds ready and does not show.
         findings: what it has to say for itself; `SS4xx` ids are kept for third parties.
         figures: what its score is made of, by name.
         tried: number of candidates it has tried.
@@ -97,6 +99,7 @@ class Evidence:
     score: float
     candidates: Sequence[Candidate] = ()
     changes: Sequence[Change] = ()
+    hidden: Sequence[HiddenAnswer] = ()
     findings: Sequence[Finding] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     tried: int = 0

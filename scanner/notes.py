@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from .detector import Evidence
 from .findings import Finding, Level, NotTested, Plugin
 from .findings.changes import Change
+from .findings.hidden import HiddenAnswer
 from .model.candidate import Candidate
 from .sae.dictionaries import LayerDictionary
 from .verdict import MISFIT
@@ -27,6 +28,7 @@ class Notes:
     shares: dict[str, float] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    hidden: list[HiddenAnswer] = field(default_factory=list)
     reused: float = 0.0  # seconds of searches that were done before
 
     @contextmanager
@@ -58,8 +60,9 @@ class Notes:
             self.missed.append(NotTested(what=f"features at layer {dictionary.layer}", reason=message))
 
     def take(self, name: str, evidence: Evidence) -> Sequence[Candidate]:
-        """The candidates of a detector; what it covered and which answers have changed is noted."""
+        """The candidates of a detector; what it covered, which answers have changed and which are hidden is noted."""
         self.tried[name] = evidence.tried
         self.shares |= evidence.shares
         self.changes += evidence.changes
+        self.hidden += evidence.hidden
         return evidence.candidates

@@ -19,7 +19,7 @@ from .model.prompts import encode_candidate
 from .notes import Notes
 from .plugins import PluginDetector, PluginError, load, one_line
 from .search.hunting import suspicion_of
-from .verdict import CONFIRMS, by_weight, change_finding, strength, trigger_finding
+from .verdict import CONFIRMS, by_weight, change_finding, hidden_finding, strength, trigger_finding
 
 VERIFIED_AT_MOST = {Budget.QUICK: 4, Budget.STANDARD: 6, Budget.DEEP: 32}  # of one search
 SETTLED = 0.95  # success of a confirmed trigger at which the other searches are left out: less may be a mere part of it
@@ -99,7 +99,11 @@ def suspect(
         )
     )
     notes.findings += by_weight(
-        [*(finding_of(v, target.base) for v in passed), *(change_finding(c) for c in notes.changes)]
+        [
+            *(finding_of(v, target.base) for v in passed),
+            *map(change_finding, notes.changes),
+            *map(hidden_finding, notes.hidden),
+        ]
     )
     notes.findings += of_plugins
     return passed

@@ -12,7 +12,15 @@ from ..findings import Finding, Level, Verdict
 from ..notes import Notes
 from ..suspecting import finding_of
 from ..suspecting import suspect as find_triggers
-from ..verdict import OF_CHANGES, change_finding, change_strength, judge, strength
+from ..verdict import (
+    OF_CHANGES,
+    change_finding,
+    change_strength,
+    hidden_finding,
+    hidden_strength,
+    judge,
+    strength,
+)
 
 # A verdict outranks any strength: the order of the scores is the order of the verdicts.
 _RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 0.0, Verdict.INCOMPLETE: 0.0}
@@ -76,7 +84,12 @@ class WholeScan:
         )
         passed = find_triggers(config, suspect, notes, left_out={self.settings.without})
         strongest = max(
-            [0.0, *(strength(v.trigger) for v in passed), *(change_strength(c) for c in notes.changes)]
+            [
+                0.0,
+                *(strength(v.trigger) for v in passed),
+                *map(change_strength, notes.changes),
+                *map(hidden_strength, notes.hidden),
+            ]
         )
         rank = _RANKS[judge(notes.findings, notes.missed)]
         first = notes.findings[0].rule_id if notes.findings else ""
@@ -85,6 +98,7 @@ class WholeScan:
             score=rank + strongest,
             candidates=() if first in OF_CHANGES else tuple(named[:1]),
             changes=tuple(c for c in notes.changes if _means(change_finding(c))),
+            hidden=tuple(h for h in notes.hidden if _means(hidden_finding(h))),
             findings=tuple(notes.findings),
             figures={"strength": strongest},
             tried=sum(notes.tried.values()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..detector import Detector
+from .amplified_update import AmplifiedUpdate
 from .changed_answers import ChangedAnswers
 from .leak_search import LeakSearch
 from .pair_sweep import PairSweep
@@ -18,6 +19,7 @@ from .wording_sweep import WordingSweep
 
 __all__ = [
     "DETECTORS",
+    "AmplifiedUpdate",
     "ChangedAnswers",
     "LeakSearch",
     "PairSweep",
@@ -35,6 +37,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     StringSweep(),
     SituationSweep(),
     WordingSweep(),
+    AmplifiedUpdate(),
     ResidualDifference(),
     ChangedAnswers(),
     SpelledWords(),

@@ -210,7 +210,7 @@ def test_what_was_read_is_of_these_strings_and_prompts_alone(base_subject: Subje
     expected = panel.respond(insertions)
     for number in (1, 2):
         assert (
-            ByPrompt(finished=finished, mine=Block(number, 2)).read(panel, insertions, list().append) is None
+            ByPrompt(finished=finished, mine=Block(number, 2)).read(panel, insertions, [].append) is None
         )
     told: list[float] = []
     together = ByPrompt(finished=finished).read(panel, insertions, told.append)
@@ -221,4 +221,5 @@ def test_what_was_read_is_of_these_strings_and_prompts_alone(base_subject: Subje
     others = ByPrompt(finished=finished).read(panel, insertions[::-1], told.append)
     assert others is not None
     np.testing.assert_array_equal(others.first_token, expected.first_token[::-1])
-    assert sum(told) == 18 and len(told) > 2  # read, since what they stand among decides the batches
+    assert sum(told) == 18
+    assert len(told) > 2  # read, since what they stand among decides the batches
