@@ -22,10 +22,10 @@ from .detectors import (
 )
 from .model.candidate import Atom
 from .model.own_answers import SHORT
-from .model.prompts import Placement, slot, turn_break
+from .model.prompts import Placement, encode, slot, turn_break
 from .model.rewriting import REWRITINGS
 from .model.subject import Subject
-from .search import growing, spelling
+from .search import growing, hidden_answers, spelling
 from .search.hunting import bags_of
 from .search.lexicon import (
     EVERY_WORD,
@@ -97,12 +97,24 @@ def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
     asked = changed_answers.QUESTIONS[budget]
     spelled = _spelled(subject, spelled_words.EFFORT[budget])
     total = COMPARED_TOKENS * atoms + ASKED_TOKENS * asked + SPELLED_TOKENS * spelled
-    total += _grown(subject, phrase_growth.EFFORT[budget])
+    total += _grown(subject, phrase_growth.EFFORT[budget]) + _amplified(subject)
     return total + (
         _in_two_turns(subject, turn_sweep.EFFORT[budget])
         if Placement.EARLIER_TURN in subject.placements
         else 0
     )
+
+
+def _amplified(subject: Subject) -> int:
+    """Answers of amplified models, and pieces of text that are tried on both."""
+    prompts = [
+        encode(subject.loaded, p, chat=subject.prompts.chat) for p in subject.search[: hidden_answers.ASKED]
+    ]
+    width = sum(map(len, prompts)) / max(1, len(prompts))
+    asked = (len(hidden_answers.FACTORS) + 2) * len(prompts) * (width + hidden_answers.WRITTEN)
+    tried = 2 * hidden_answers.LOOKED_AT * hidden_answers.BEGUN * (width + max(hidden_answers.LENGTHS))
+    counted = 2 * hidden_answers.CHOSEN * hidden_answers.COUNTED * (width + hidden_answers.CONTINUED)
+    return ceil(asked + tried + counted)
 
 
 def _in_pairs(subject: Subject, budget: Budget) -> int:

@@ -209,9 +209,7 @@ def test_what_was_read_is_of_these_strings_and_prompts_alone(base_subject: Subje
     insertions = [[7, 8], [9], [11, 12, 13]]
     expected = panel.respond(insertions)
     for number in (1, 2):
-        assert (
-            ByPrompt(finished=finished, mine=Block(number, 2)).read(panel, insertions, [].append) is None
-        )
+        assert ByPrompt(finished=finished, mine=Block(number, 2)).read(panel, insertions, [].append) is None
     told: list[float] = []
     together = ByPrompt(finished=finished).read(panel, insertions, told.append)
     assert together is not None
