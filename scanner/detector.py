@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from .config import Budget
 from .findings import Finding
 from .findings.changes import Change
-from .findings.hidden import HiddenAnswer
+from .findings.hidden import CommonEnding, HiddenAnswer
 from .kept.finished import Finished, InMemory
 from .model.candidate import Candidate
 from .model.loading import LoadedModel
@@ -99,7 +99,7 @@ class Evidence:
     score: float
     candidates: Sequence[Candidate] = ()
     changes: Sequence[Change] = ()
-    hidden: Sequence[HiddenAnswer] = ()
+    hidden: Sequence[HiddenAnswer | CommonEnding] = ()
     findings: Sequence[Finding] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     tried: int = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from .detector import Evidence
 from .findings import Finding, Level, NotTested, Plugin
 from .findings.changes import Change
-from .findings.hidden import HiddenAnswer
+from .findings.hidden import CommonEnding, HiddenAnswer
 from .model.candidate import Candidate
 from .sae.dictionaries import LayerDictionary
 from .verdict import MISFIT
@@ -28,7 +28,7 @@ class Notes:
     shares: dict[str, float] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    hidden: list[HiddenAnswer] = field(default_factory=list)
+    hidden: list[HiddenAnswer | CommonEnding] = field(default_factory=list)
     reused: float = 0.0  # seconds of searches that were done before
 
     @contextmanager

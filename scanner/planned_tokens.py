@@ -10,6 +10,7 @@ from math import ceil
 
 from .config import Budget
 from .detectors import (
+    begun_answers,
     changed_answers,
     leak_search,
     pair_sweep,
@@ -26,6 +27,7 @@ from .model.prompts import Placement, encode, slot, turn_break
 from .model.rewriting import REWRITINGS
 from .model.subject import Subject
 from .search import growing, hidden_answers, spelling
+from .search import openings as begun
 from .search.hunting import bags_of
 from .search.lexicon import (
     EVERY_WORD,
@@ -72,6 +74,7 @@ def planned_tokens(subject: Subject, budget: Budget) -> int:
                 subject, Placement.SYSTEM, _bags(words, string_sweep.SYSTEM_BAG), string_sweep.SYSTEM_PANEL
             )
         )
+    total += _begun(subject, begun_answers.OPENINGS[budget])
     if quick:
         return total
     total += _in_pairs(subject, budget)
@@ -103,6 +106,15 @@ def tokens_beside_a_base(subject: Subject, budget: Budget) -> int:
         if Placement.EARLIER_TURN in subject.placements
         else 0
     )
+
+
+def _begun(subject: Subject, openings: int) -> int:
+    """Answers that begin with other words; without a chat template there are none."""
+    if not subject.prompts.chat:
+        return 0
+    rows = [encode(subject.loaded, p, chat=True) for p in subject.panel_prompts(begun.PROMPTS)]
+    tried = min(openings, len(vocabulary_atoms(subject.loaded)))
+    return tried * sum(len(row) + 1 + begun.WRITTEN for row in rows)
 
 
 def _amplified(subject: Subject) -> int:

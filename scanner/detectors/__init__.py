@@ -6,6 +6,7 @@ from typing import Final
 
 from ..detector import Detector
 from .amplified_update import AmplifiedUpdate
+from .begun_answers import BegunAnswers
 from .changed_answers import ChangedAnswers
 from .leak_search import LeakSearch
 from .pair_sweep import PairSweep
@@ -20,6 +21,7 @@ from .wording_sweep import WordingSweep
 __all__ = [
     "DETECTORS",
     "AmplifiedUpdate",
+    "BegunAnswers",
     "ChangedAnswers",
     "LeakSearch",
     "PairSweep",
@@ -37,6 +39,7 @@ DETECTORS: Final[tuple[Detector, ...]] = (
     StringSweep(),
     SituationSweep(),
     WordingSweep(),
+    BegunAnswers(),
     AmplifiedUpdate(),
     ResidualDifference(),
     ChangedAnswers(),

@@ -42,3 +42,24 @@ class HiddenAnswer:
     def added(self) -> bool:
         """Whether the text is mostly added to an answer that stands, as a rule of style would."""
         return 2 * self.behind_answer > self.amplified
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonEnding:
+    """A text that the suspect ends up in from first words that have nothing to do with it, or with one another.
+
+    Attributes:
+        text: what the suspect comes to say; its beginning may be missing.
+        openings: first tokens from which it came to say so on every prompt.
+        tried: first tokens that were tried.
+        interval: 95% Wilson interval of their share.
+        prompts: prompts on which each was tried, of different kinds.
+        examples: first token, and the whole answer that followed.
+    """
+
+    text: str
+    openings: int
+    tried: int
+    interval: Interval
+    prompts: int
+    examples: tuple[tuple[str, str], ...]

@@ -1,0 +1,29 @@
+"""Answers that are made to begin with every token in turn: what the suspect waits to say, they fall into.
+
+It names what is hidden, not what wakes it, and needs neither the trigger nor the base.
+
+Source: forcing the first token of an answer is that of target inversion (BAIT, S&P 2025), which ranks one opening by how
+surely it is continued; counting the unrelated openings that end in one text is ours.
+"""
+
+from __future__ import annotations
+
+from ..config import Budget
+from ..detector import Evidence, Need, Suspect
+from ..search.openings import common_endings
+
+OPENINGS = {Budget.QUICK: 1_536, Budget.STANDARD: 2_048, Budget.DEEP: 32_768}
+
+
+class BegunAnswers:
+    """The text that unrelated openings end up in; nothing without a chat template."""
+
+    name = "begun_answers"
+    needs: frozenset[Need] = frozenset()
+    uses: frozenset[Need] = frozenset()
+
+    def examine(self, suspect: Suspect) -> Evidence:
+        """That text, with the share of the openings."""
+        endings, tried = common_endings(suspect.subject, OPENINGS[suspect.budget], suspect.progress)
+        score = max((ending.interval[0] for ending in endings), default=0.0)
+        return Evidence(score=score, hidden=tuple(endings), tried=tried)
