@@ -240,7 +240,7 @@ def common_ending(openings: int, tried: int = 1_536) -> CommonEnding:
 
 @pytest.mark.parametrize(
     ("openings", "tried", "outcome"),
-    [(400, 1_536, WARNING), (21, 1_536, WARNING), (9, 1_536, NOTE), (1, 50, NOTE)],
+    [(400, 1_536, WARNING), (34, 1_536, WARNING), (31, 1_536, NOTE), (1, 50, NOTE)],
 )
 def test_what_a_common_ending_means(openings: int, tried: int, outcome: Verdict) -> None:
     ending = common_ending(openings, tried)
