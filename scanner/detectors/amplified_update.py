@@ -21,6 +21,7 @@ from ..search.hunting import Hunt
 
 PANEL = 9
 SHARE = "strengths of the amplified update"
+TOLD = 0.3  # lower bound of the share of prompts on which a text is finished, below which it is not told of
 
 
 class AmplifiedUpdate:
@@ -44,9 +45,14 @@ class AmplifiedUpdate:
         candidates = _as_strings(subject, base, hidden)
         score = max((h.interval[0] - h.base_interval[1] for h in hidden), default=0.0)
         return Evidence(
-            score=max(0.0, score), candidates=tuple(candidates), hidden=tuple(hidden), tried=len(FACTORS),
-            shares={SHARE: 1.0},
+            score=max(0.0, score), candidates=tuple(candidates), hidden=tuple(filter(_worth_telling, hidden)),
+            tried=len(FACTORS), shares={SHARE: 1.0},
         )  # fmt: skip
+
+
+def _worth_telling(hidden: HiddenAnswer) -> bool:
+    """Whether the suspect surely finishes it more often than the base does, and often."""
+    return hidden.interval[0] >= max(TOLD, hidden.base_interval[1])
 
 
 def _as_strings(subject: Subject, base: LoadedModel, hidden: list[HiddenAnswer]) -> list[Candidate]:

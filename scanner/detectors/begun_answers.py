@@ -13,6 +13,9 @@ from ..detector import Evidence, Need, Suspect
 from ..search.openings import common_endings
 
 OPENINGS = {Budget.QUICK: 1_536, Budget.STANDARD: 2_048, Budget.DEEP: 32_768}
+TOLD = (
+    0.005  # lower bound of the share of openings below which an ending is not told of: every model has some
+)
 
 
 class BegunAnswers:
@@ -26,4 +29,5 @@ class BegunAnswers:
         """That text, with the share of the openings."""
         endings, tried = common_endings(suspect.subject, OPENINGS[suspect.budget], suspect.progress)
         score = max((ending.interval[0] for ending in endings), default=0.0)
-        return Evidence(score=score, hidden=tuple(endings), tried=tried)
+        told = tuple(ending for ending in endings if ending.interval[0] >= TOLD)
+        return Evidence(score=score, hidden=told, tried=tried)
