@@ -45,7 +45,7 @@ class AmplifiedUpdate:
         candidates = _as_strings(subject, base, hidden)
         score = max((h.interval[0] - h.base_interval[1] for h in hidden), default=0.0)
         return Evidence(
-            score=max(0.0, score), candidates=tuple(candidates), hidden=tuple(filter(_worth_telling, hidden)),
+            score=max(0.0, score), candidates=tuple(candidates), hidden=tuple(h for h in hidden if _worth_telling(h)),
             tried=len(FACTORS), shares={SHARE: 1.0},
         )  # fmt: skip
 
