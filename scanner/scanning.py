@@ -30,7 +30,7 @@ from .opening import Opened, SharedBase, chosen_layers, open_suspect, ready
 from .progress import Progress, Silent
 from .sae.dictionaries import LayerDictionary
 from .suspecting import suspect
-from .verdict import as_gaps, change_strength, headline, hidden_strength, judge, strength, suspicion
+from .verdict import as_gaps, headline, judge, strongest, suspicion
 
 
 def run_scan(
@@ -97,14 +97,7 @@ def _examine(
                 stage.advance()
 
     verdict = judge(notes.findings, notes.missed)
-    score = max(
-        [
-            0.0,
-            *map(strength, triggers),
-            *map(change_strength, notes.changes),
-            *map(hidden_strength, notes.hidden),
-        ]
-    )
+    score = strongest(triggers, notes.changes, notes.hidden)
     return ScanResult(
         verdict=verdict,
         suspicion=suspicion(score, with_base=base is not None),

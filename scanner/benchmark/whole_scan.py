@@ -12,15 +12,7 @@ from ..findings import Finding, Level, Verdict
 from ..notes import Notes
 from ..suspecting import finding_of
 from ..suspecting import suspect as find_triggers
-from ..verdict import (
-    OF_CHANGES,
-    change_finding,
-    change_strength,
-    hidden_finding,
-    hidden_strength,
-    judge,
-    strength,
-)
+from ..verdict import OF_CHANGES, change_finding, hidden_finding, judge, strongest
 
 # A verdict outranks any strength: the order of the scores is the order of the verdicts.
 _RANKS = {Verdict.CONFIRMED: 2.0, Verdict.SUSPICIOUS: 1.0, Verdict.NO_EVIDENCE: 0.0, Verdict.INCOMPLETE: 0.0}
@@ -83,24 +75,17 @@ class WholeScan:
             plugins=False,
         )
         passed = find_triggers(config, suspect, notes, left_out={self.settings.without})
-        strongest = max(
-            [
-                0.0,
-                *(strength(v.trigger) for v in passed),
-                *map(change_strength, notes.changes),
-                *map(hidden_strength, notes.hidden),
-            ]
-        )
+        score = strongest((v.trigger for v in passed), notes.changes, notes.hidden)
         rank = _RANKS[judge(notes.findings, notes.missed)]
         first = notes.findings[0].rule_id if notes.findings else ""
         named = [v.candidate for v in passed if _means(finding_of(v, suspect.base))]
         return ScanEvidence(
-            score=rank + strongest,
+            score=rank + score,
             candidates=() if first in OF_CHANGES else tuple(named[:1]),
             changes=tuple(c for c in notes.changes if _means(change_finding(c))),
             hidden=tuple(h for h in notes.hidden if _means(hidden_finding(h))),
             findings=tuple(notes.findings),
-            figures={"strength": strongest},
+            figures={"strength": score},
             tried=sum(notes.tried.values()),
             reused_seconds=notes.reused,
         )

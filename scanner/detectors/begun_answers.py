@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..config import Budget
 from ..detector import Evidence, Need, Suspect
-from ..search.openings import common_endings
+from ..search.openings import common_ending
 
 OPENINGS = {Budget.QUICK: 1_536, Budget.STANDARD: 2_048, Budget.DEEP: 32_768}
 TOLD = (
@@ -27,7 +27,7 @@ class BegunAnswers:
 
     def examine(self, suspect: Suspect) -> Evidence:
         """That text, with the share of the openings."""
-        endings, tried = common_endings(suspect.subject, OPENINGS[suspect.budget], suspect.progress)
-        score = max((ending.interval[0] for ending in endings), default=0.0)
-        told = tuple(ending for ending in endings if ending.interval[0] >= TOLD)
+        ending, tried = common_ending(suspect.subject, OPENINGS[suspect.budget], suspect.progress)
+        score = ending.interval[0] if ending is not None else 0.0
+        told = (ending,) if ending is not None and score >= TOLD else ()
         return Evidence(score=score, hidden=told, tried=tried)

@@ -34,7 +34,7 @@ _END = -1
 Piece = tuple[int, ...]
 
 
-def common_endings(subject: Subject, count: int, progress: Progress) -> tuple[list[CommonEnding], int]:
+def common_ending(subject: Subject, count: int, progress: Progress) -> tuple[CommonEnding | None, int]:
     """The text that most openings end up in, if there is one, and how many were tried.
 
     What the suspect says to plain questions is no such text, and neither is a single word between commas.
@@ -42,7 +42,7 @@ def common_endings(subject: Subject, count: int, progress: Progress) -> tuple[li
     loaded = subject.loaded
     prompts = subject.panel_prompts(PROMPTS)
     if not subject.prompts.chat or len(prompts) < PROMPTS:
-        return [], 0
+        return None, 0
     tokens = [atom.ids[0] for atom in vocabulary_atoms(loaded)]
     if len(tokens) > count:
         tokens = sorted(random.Random(subject.seed).sample(tokens, count))
@@ -65,7 +65,7 @@ def common_endings(subject: Subject, count: int, progress: Progress) -> tuple[li
             if spoken[piece]:
                 reached[piece].append(number)
     if not reached:
-        return [], len(tokens)
+        return None, len(tokens)
     most = max(len(numbers) for numbers in reached.values())
     alike = [piece for piece, numbers in reached.items() if len(numbers) >= max(1, ALIKE * most)]
     best = max(alike, key=lambda piece: len(reached[piece]))
@@ -84,7 +84,7 @@ def common_endings(subject: Subject, count: int, progress: Progress) -> tuple[li
             for i in random.Random(subject.seed).sample(numbers, min(SHOWN, len(numbers)))
         ),
     )
-    return [ending], len(tokens)
+    return ending, len(tokens)
 
 
 class _Own:

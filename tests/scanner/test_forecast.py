@@ -62,7 +62,7 @@ def test_the_planned_tokens_are_nearly_those_that_a_quick_search_reads(
     def search() -> None:
         string_sweep.sweep_strings(base_subject, Budget.QUICK, Silent())
         situation_sweep.sweep_situations(base_subject, Silent())
-        openings.common_endings(base_subject, begun_answers.OPENINGS[Budget.QUICK], Silent())
+        openings.common_ending(base_subject, begun_answers.OPENINGS[Budget.QUICK], Silent())
 
     planned = planned_tokens(base_subject, Budget.QUICK)
     assert 0.7 < tokens_read(base_subject, search) / planned < 2.0

